@@ -1,0 +1,143 @@
+"""What a run shows: Run -> arrays and tidy frames, ready to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from engine.datasets import Data
+from engine.theory import free_decay
+from engine.train import Run, quiet_cpu
+from engine.variants import Variant
+
+GRID = 64
+EQUAL = 1e-6
+"""Largest max|Δw| that the screen calls equal."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rectangle of data space that pictures show."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+
+def window(data: Data, margin: float = 0.08) -> Window:
+    """All training points and nearly all test points, with a margin (a share of the width)."""
+
+    def span(column: int) -> tuple[float, float]:
+        train, test = data.x_train[:, column], data.x_test[:, column]
+        low, high = np.quantile(test, [0.01, 0.99])
+        low, high = min(low, train.min()), max(high, train.max())
+        return float(low - margin * (high - low)), float(high + margin * (high - low))
+
+    return Window(span(0), span(1))
+
+
+def boundary_logits(run: Run, shown: Window, grid: int = GRID, frames: slice = slice(None)) -> NDArray:
+    """Logits of every variant on a grid over the window, (T, R, grid, grid), float32; rows from the top down."""
+    x, y = np.linspace(*shown.x, grid), np.linspace(*shown.y, grid)[::-1]
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    film = run.film[frames]
+    flat = torch.as_tensor(film.reshape(-1, film.shape[2]), dtype=torch.float32)
+    with quiet_cpu(), torch.inference_mode():
+        logits = run.architecture.logits(flat, torch.as_tensor(points, dtype=torch.float32), block=2)
+    return logits.numpy().reshape(*film.shape[:2], grid, grid)
+
+
+def pairs(run: Run) -> list[tuple[Variant, Variant]]:
+    """Every pair of variants of the same optimizer that differ in where λ enters: (L2, decay)."""
+    chosen = run.experiment.chosen
+    return [
+        (a, b)
+        for a, b in combinations(chosen, 2)
+        if a.family == b.family and (a.where, b.where) == ("gradient", "weight")
+    ]
+
+
+def pair_difference(run: Run, a: Variant, b: Variant) -> NDArray:
+    """max|Δw| over all parameters between two variants, at every recorded step (T,)."""
+    difference = run.film[:, run.row(a.key)].astype(np.float64) - run.film[:, run.row(b.key)]
+    return np.abs(difference).max(axis=1)
+
+
+def layer_norms(run: Run) -> pd.DataFrame:
+    """‖W‖ of every weight matrix at every recorded step, tidy: variant, step, layer (1 is next to the input), norm."""
+    rows = []
+    for name in run.experiment.variants:
+        flat = torch.from_numpy(run.film[:, run.row(name)])
+        for number, layer in enumerate(run.architecture.layers(flat), 1):
+            norms = layer.weight.flatten(1).norm(dim=1).numpy()
+            rows.append(pd.DataFrame({"variant": name, "step": run.steps, "layer": number, "norm": norms}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def weight_trajectories(run: Run, count: int = 24) -> pd.DataFrame:
+    """Single weights over training, tidy: variant, weight (index), step, value; evenly spaced among all weights."""
+    total = run.architecture.weights
+    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+    frames = [
+        pd.DataFrame(
+            {
+                "variant": name,
+                "weight": np.repeat(chosen, len(run.steps)),
+                "step": np.tile(run.steps, len(chosen)),
+                "value": run.film[:, run.row(name), chosen].T.reshape(-1),
+            }
+        )
+        for name in run.experiment.variants
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def weight_histogram(run: Run, bins: int = 41) -> pd.DataFrame:
+    """Share of weights in equal bins at every recorded step, tidy: variant, step, low, high, share.
+
+    The bins span the 0.2 % to 99.8 % quantiles over all variants that did not diverge; weights beyond count in the
+    outer bins.
+    """
+    weights = run.film[:, :, : run.architecture.weights]
+    calm = [run.row(name) for name, step in run.diverged.items() if step is None] or list(range(weights.shape[1]))
+    reach = max(float(np.abs(np.quantile(weights[:, calm], [0.002, 0.998])).max()), 1e-3)
+    edges = np.linspace(-reach, reach, bins + 1)
+    where = np.clip(np.digitize(weights, edges) - 1, 0, bins - 1)
+    shares = np.stack([(where == i).mean(axis=2) for i in range(bins)], axis=-1)
+    shape = shares.shape[:2]
+    return pd.DataFrame(
+        {
+            "variant": np.tile(np.repeat(run.experiment.variants, bins), shape[0]),
+            "step": np.repeat(run.steps, shape[1] * bins),
+            "low": np.tile(edges[:-1], shape[0] * shape[1]),
+            "high": np.tile(edges[1:], shape[0] * shape[1]),
+            "share": shares.reshape(-1),
+        }
+    )
+
+
+def free_decay_curves(run: Run) -> pd.DataFrame:
+    """‖w‖ if decay acted alone from the shared initial weights, tidy: variant, step, weight_norm."""
+    start = float(run.curves.weight_norm.iloc[0])
+    frames = [
+        pd.DataFrame(
+            {
+                "variant": variant.key,
+                "step": run.steps,
+                "weight_norm": free_decay(start, run.experiment.shrink_of(variant), run.steps),
+            }
+        )
+        for variant in run.experiment.chosen
+        if variant.where == "weight"
+    ]
+    columns = ["variant", "step", "weight_norm"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def last_rows(run: Run) -> pd.DataFrame:
+    """The last recorded row of ``run.curves`` for each variant, indexed by variant."""
+    return run.curves.groupby("variant", sort=False).last()

@@ -1,0 +1,118 @@
+"""The only Streamlit helper of the pages: the shared experiment, training with progress, downloads."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+
+import streamlit as st
+import torch
+
+from engine import Experiment, Run, train
+from engine.charts import Picture
+from engine.charts.export import to_png, to_svg
+from pages import _film
+from pages._shared import Shelf, with_slot
+
+RUNS = Shelf(48)
+FILMS = Shelf(48)
+PATIENCE = 0.4
+"""Seconds of training before the page shows progress."""
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Once a server: import and compile what the first visitor would wait for, then spare it from collection.
+
+    Streamlit collects garbage after every rerun, which takes long with torch's objects in the heap; frozen objects
+    are not visited.
+    """
+    torch.set_num_threads(1)
+    _film.ensure_vega()
+    _ = train(Experiment(steps=20)).curves
+    gc.collect()
+    gc.freeze()
+
+
+def wide() -> None:
+    """Let pictures use the width that Streamlit leaves empty beside them."""
+    st.html("<style>[data-testid=stMainBlockContainer] {padding: 3.5rem clamp(1rem, 2.5vw, 3rem) 3rem}</style>")
+
+
+def experiment() -> Experiment:
+    """The experiment of this session; a page opened on its own reads it from the URL."""
+    state = st.session_state
+    if "experiment" not in state:
+        query = {name: st.query_params.get_all(name) for name in st.query_params}
+        state.experiment, state.notices = Experiment.from_query(query)
+    return state.experiment
+
+
+def notices() -> None:
+    """What could not be taken from the link, in plain sentences."""
+    lines = st.session_state.get("notices", [])
+    if lines:
+        st.warning("\n".join(f"- {line}" for line in lines[:8]), icon=":material/link:")
+
+
+def pulse() -> None:
+    """Let Streamlit stop this run if the visitor has moved on: any read of the session state does."""
+    _ = "pulse" in st.session_state
+
+
+def trained(exp: Experiment) -> Run:
+    """The run of an experiment in float64, shared by all sessions; shows progress when it takes a while."""
+    line = st.empty()
+    started = last = time.monotonic()
+
+    def on_step(step: int) -> None:
+        nonlocal last
+        pulse()
+        now = time.monotonic()
+        if now - started > PATIENCE and now - last > 0.1:
+            last = now
+            line.progress(step / exp.steps, f"Training {len(exp.variants)} models: step {step:,} of {exp.steps:,}")
+
+    def work() -> Run:
+        return with_slot(lambda: train(exp, dtype=torch.float64, on_step=on_step), pulse)
+
+    run = RUNS.get(exp, work, pulse)
+    _describe(line, run)
+    return run
+
+
+def film(run: Run, page: str, make: Callable[[str], bytes]) -> None:
+    """Play the film of a run on a page; ``make`` draws it from the key that the player then reports."""
+    key = f"{page}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
+    _film.play(FILMS.get((page, run.experiment), lambda: make(key), pulse))
+
+
+def downloads(pictures: dict[str, Callable[[], Picture]]) -> None:
+    """PNG and SVG of each figure, drawn only when clicked."""
+    with st.popover("Download figures", icon=":material/download:"):
+        dark = st.toggle("Dark background", key="export_dark")
+        theme = "dark" if dark else "light"
+        for name, make in pictures.items():
+            left, right = st.columns(2)
+            left.download_button(
+                f"{name}, PNG", lambda make=make: to_png(make(), theme), f"{_file(name)}.png", "image/png",
+                on_click="ignore", key=f"png {name}", width="stretch",
+            )  # fmt: skip
+            right.download_button(
+                f"{name}, SVG", lambda make=make: to_svg(make(), theme), f"{_file(name)}.svg", "image/svg+xml",
+                on_click="ignore", key=f"svg {name}", width="stretch",
+            )  # fmt: skip
+
+
+def _describe(line: st.delta_generator.DeltaGenerator, run: Run) -> None:
+    exp = run.experiment
+    batch = "all points" if exp.batch == exp.points else f"batches of {exp.batch}"
+    line.caption(
+        f"{len(exp.variants)} models of {exp.parameters:,} parameters, the same initial weights, {exp.steps:,} steps on "
+        f"{batch} of {exp.points:,}. Losses are the mean cross-entropy without the penalty."
+    )
+
+
+def _file(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()).strip("-")

@@ -1,0 +1,348 @@
+// The film player: scrubs P(y=1) fields and Vega-Lite charts together, inside the browser.
+// One call per message from the server; the DOM of the first call is kept and updated in place.
+
+const players = new WeakMap();
+const FRAMES_PER_SECOND = 14;
+const CELL_AREAS = ["a", "b", "c"];
+
+export default function ({ parentElement, data }) {
+  let player = players.get(parentElement);
+  if (!player) players.set(parentElement, (player = new Player(parentElement)));
+  player.receive(unpack(data));
+  return () => player.stop();
+}
+
+function unpack(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = view.getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  header.fields = new Int8Array(bytes.buffer, bytes.byteOffset + 4 + length);
+  return header;
+}
+
+function loadVega() {
+  window.wdpVegaEmbed ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = new URL("app/static/vega.js", document.baseURI).href;
+    script.onload = () => resolve(window.vegaEmbed);
+    script.onerror = () => reject(new Error("The chart library did not load."));
+    document.head.append(script);
+  });
+  return window.wdpVegaEmbed;
+}
+
+class Player {
+  constructor(root) {
+    this.root = root.querySelector(".film");
+    this.table = this.root.querySelector(".table");
+    this.charts = this.root.querySelector(".charts");
+    this.slider = this.root.querySelector("input");
+    this.label = this.root.querySelector("output");
+    this.button = this.root.querySelector("button");
+    this.share = 1; // how far through the training the slider stands, kept when a new film arrives
+    this.views = [];
+    this.slider.addEventListener("input", () => { this.stop(); this.show(+this.slider.value); });
+    this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
+    new ResizeObserver(() => this.film && this.drawFields()).observe(this.table);
+  }
+
+  receive(film) {
+    this.stop();
+    this.film = film;
+    this.dark = isDark(this.root);
+    this.palette = film.palette[this.dark ? "dark" : "light"];
+    for (const [name, colour] of Object.entries(this.palette)) this.root.style.setProperty(`--wdp-${name}`, colour);
+    this.slider.max = film.steps.length - 1;
+    this.buildTable();
+    this.show(Math.round(this.share * (film.steps.length - 1)));
+    this.ready = this.buildCharts().then(() => { this.root.dataset.charts = film.key; });
+    this.root.dataset.picture = film.key;
+  }
+
+  play() {
+    const last = this.film.steps.length - 1;
+    let start = null;
+    const from = this.frame >= last ? 0 : this.frame;
+    const tick = (now) => {
+      start ??= now;
+      const frame = Math.min(last, from + Math.floor(((now - start) / 1000) * FRAMES_PER_SECOND));
+      if (frame !== this.frame) this.show(frame);
+      if (frame < last) this.timer = requestAnimationFrame(tick);
+      else this.stop();
+    };
+    this.timer = requestAnimationFrame(tick);
+    this.button.textContent = "❚❚";
+    this.button.setAttribute("aria-label", "Pause");
+  }
+
+  stop() {
+    cancelAnimationFrame(this.timer);
+    this.timer = null;
+    this.button.textContent = "▶";
+    this.button.setAttribute("aria-label", "Play the training");
+  }
+
+  show(frame) {
+    const { steps } = this.film;
+    this.frame = frame;
+    this.share = steps.length > 1 ? frame / (steps.length - 1) : 1;
+    this.slider.value = frame;
+    this.slider.setAttribute("aria-valuetext", `step ${steps[frame]} of ${steps.at(-1)}`);
+    this.label.textContent = `step ${steps[frame].toLocaleString("en")} of ${steps.at(-1).toLocaleString("en")}`;
+    this.drawFields();
+    for (const { view } of this.views) view.signal("step", steps[frame]).runAsync();
+    this.root.dataset.step = steps[frame];
+  }
+
+  // ---- the table of fields -------------------------------------------------------------------------------------
+  buildTable() {
+    const { columns, rows, panels } = this.film;
+    const shape = JSON.stringify([columns, rows.map((row) => [row.title, row.cells, !!row.pair])]);
+    this.table.hidden = !rows.length;
+    if (this.shape !== shape) {
+      this.shape = shape;
+      this.cells = panels.map(() => null);
+      this.heads = [];
+      this.pairs = [];
+      this.table.replaceChildren(this.columnHeads(columns), ...rows.map((row) => this.rowLine(row)));
+    }
+    rows.forEach((row, r) => {
+      this.heads[r].replaceChildren(element("strong", "", row.title), ...row.notes.map((n) => element("span", "", n)));
+    });
+    panels.forEach((panel, i) => {
+      this.cells[i].badge.textContent = panel.badge ?? "";
+      this.cells[i].badge.hidden = !panel.badge;
+    });
+  }
+
+  columnHeads(columns) {
+    const line = element("div", "line");
+    columns.forEach((column, i) => {
+      const head = line.appendChild(element("div", "column", column.title));
+      head.style.color = `var(--wdp-${column.tone})`;
+      head.style.gridArea = CELL_AREAS[i];
+    });
+    return line;
+  }
+
+  rowLine(row) {
+    const line = element("div", "line");
+    this.heads.push(line.appendChild(element("div", "head")));
+    row.cells.forEach((index, c) => {
+      const cell = line.appendChild(element("figure", "cell"));
+      cell.style.gridArea = CELL_AREAS[c];
+      if (index === null) return;
+      const canvas = document.createElement("canvas");
+      canvas.setAttribute("role", "img");
+      this.cells[index] = { canvas, badge: element("div", "badge"), caption: element("figcaption") };
+      cell.append(canvas, this.cells[index].badge, this.cells[index].caption);
+    });
+    const pair = line.appendChild(element("div", "pair"));
+    if (row.pair) pair.append(element("b"), element("span"));
+    this.pairs.push(pair);
+    return line;
+  }
+
+  drawFields() {
+    const { panels, rows, steps } = this.film;
+    const f = this.frame;
+    panels.forEach((panel, i) => {
+      const cell = this.cells[i];
+      this.drawField(cell.canvas, i, panel);
+      const parts = [
+        ["test acc.", `${(100 * panel.accuracy[f]).toFixed(0)} %`],
+        ["test loss", significant(panel.loss[f])],
+        ["‖w‖", significant(panel.norm[f])],
+      ];
+      cell.caption.replaceChildren(...parts.map(([name, value]) => {
+        const part = element("span", "", `${name} `);
+        part.append(element("b", "", value));
+        return part;
+      }));
+      cell.canvas.setAttribute("aria-label",
+        `${panel.title} at step ${steps[f]}: decision field of P(y=1) with ` +
+        parts.map((part) => part.join(" ")).join(", ") + (panel.badge ? `; ${panel.badge}` : ""));
+    });
+    rows.forEach((row, r) => {
+      if (!row.pair) return;
+      const [sign, text] = this.pairs[r].children;
+      const equal = row.pair[f] <= this.film.equal;
+      sign.textContent = equal ? "=" : "≠";
+      sign.setAttribute("aria-label", equal ? "equal" : "not equal");
+      text.textContent = `max|Δw| ${scientific(row.pair[f])}`;
+    });
+  }
+
+  drawField(canvas, index, panel) {
+    const { grid, fields, panels } = this.film;
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
+    if (!width || !height) return;
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    const size = grid * grid;
+    const start = (this.frame * panels.length + index) * size;
+    const values = fields.subarray(start, start + size);
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    // Grid points are cell corners of the window, pixel centres of the small image: stretch by half a pixel each side.
+    const sx = width / (grid - 1), sy = height / (grid - 1);
+    context.drawImage(this.paint(values, panel.scale[this.frame]), -sx / 2, -sy / 2, sx * grid, sy * grid);
+    context.save();
+    context.scale(ratio, ratio);
+    this.drawPoints(context, canvas.clientWidth, canvas.clientHeight);
+    this.drawContour(context, values, canvas.clientWidth / (grid - 1), canvas.clientHeight / (grid - 1));
+    context.restore();
+  }
+
+  paint(values, scale) {
+    const { grid } = this.film;
+    this.small ??= document.createElement("canvas");
+    if (this.small.width !== grid) this.small.width = this.small.height = grid;
+    const context = this.small.getContext("2d", { willReadFrequently: true });
+    const image = context.createImageData(grid, grid);
+    const low = rgb(this.palette.class0), middle = rgb(this.palette.middle), high = rgb(this.palette.class1);
+    const table = new Uint32Array(256);
+    for (let v = -127; v <= 127; v++) {
+      const t = Math.max(-0.999999, Math.min(0.999999, (v / 127) * scale));
+      const p = 1 / (1 + Math.exp(-4 * Math.atanh(t)));
+      const share = 0.8 * Math.abs(2 * p - 1), end = p < 0.5 ? low : high;
+      const [r, g, b] = middle.map((m, i) => Math.round(m + share * (end[i] - m)));
+      table[v & 255] = (255 << 24) | (b << 16) | (g << 8) | r;
+    }
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = table[values[i] & 255];
+    context.putImageData(image, 0, 0);
+    return this.small;
+  }
+
+  drawContour(context, values, sx, sy) {
+    const { grid } = this.film;
+    const path = new Path2D();
+    const cross = (a, b) => a / (a - b);
+    for (let y = 0; y < grid - 1; y++) {
+      for (let x = 0; x < grid - 1; x++) {
+        const i = y * grid + x;
+        const a = values[i], b = values[i + 1], c = values[i + grid + 1], d = values[i + grid];
+        const hits = [];
+        if (a > 0 !== b > 0) hits.push([x + cross(a, b), y]);
+        if (b > 0 !== c > 0) hits.push([x + 1, y + cross(b, c)]);
+        if (d > 0 !== c > 0) hits.push([x + cross(d, c), y + 1]);
+        if (a > 0 !== d > 0) hits.push([x, y + cross(a, d)]);
+        for (let k = 0; k + 1 < hits.length; k += 2) {
+          path.moveTo(hits[k][0] * sx, hits[k][1] * sy);
+          path.lineTo(hits[k + 1][0] * sx, hits[k + 1][1] * sy);
+        }
+      }
+    }
+    context.lineCap = "round";
+    context.lineWidth = 2.2;
+    context.strokeStyle = this.palette.ink;
+    context.stroke(path);
+  }
+
+  drawPoints(context, width, height) {
+    const { window: shown, train, test } = this.film;
+    const radius = Math.max(2.2, Math.min(4.5, width / 62));
+    const at = ([x, y]) => [
+      ((x - shown.x[0]) / (shown.x[1] - shown.x[0])) * width,
+      ((shown.y[1] - y) / (shown.y[1] - shown.y[0])) * height,
+    ];
+    const shape = (point, size) => {
+      const [x, y] = at(point);
+      context.beginPath();
+      if (point[2]) {
+        context.moveTo(x, y - 1.25 * size);
+        context.lineTo(x + 1.1 * size, y + 0.75 * size);
+        context.lineTo(x - 1.1 * size, y + 0.75 * size);
+        context.closePath();
+      } else context.arc(x, y, size, 0, 2 * Math.PI);
+    };
+    context.lineWidth = 1;
+    context.globalAlpha = 0.55;
+    for (const point of test) {
+      shape(point, 0.5 * radius);
+      context.strokeStyle = this.palette[point[2] ? "class1" : "class0"];
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+    context.lineWidth = 1.2;
+    for (const point of train) {
+      shape(point, radius);
+      context.fillStyle = this.palette[point[2] ? "class1" : "class0"];
+      context.fill();
+      context.strokeStyle = this.palette.outline;
+      context.stroke();
+    }
+  }
+
+  // ---- Vega-Lite charts ----------------------------------------------------------------------------------------
+  async buildCharts() {
+    const film = this.film;
+    if (!film.charts.length) return this.charts.replaceChildren();
+    const embed = await loadVega();
+    if (film !== this.film) return;
+    const config = film.config[this.dark ? "dark" : "light"];
+    const texts = film.charts.map((chart) => JSON.stringify([chart.spec, this.dark]));
+    if (texts.length !== this.views.length) this.clearCharts();
+    await Promise.all(film.charts.map(async (chart, i) => {
+      const old = this.views[i];
+      if (old?.text === texts[i]) {
+        for (const [name, rows] of Object.entries(chart.data)) old.view.data(name, rows);
+        old.holder.setAttribute("aria-label", chart.alt);
+        await old.view.signal("step", film.steps[this.frame]).runAsync();
+        return;
+      }
+      old?.view.finalize();
+      const holder = old?.holder ?? this.charts.appendChild(element("div", "chart"));
+      holder.setAttribute("role", "img");
+      holder.setAttribute("aria-label", chart.alt);
+      holder.style.height = `${chart.spec.height}px`;
+      const spec = JSON.parse(this.dark ? recolour(JSON.stringify(chart.spec), film.palette) : JSON.stringify(chart.spec));
+      const options = { config, actions: false, renderer: "canvas", tooltip: false, logLevel: 1 };
+      const { view } = await embed(holder, { ...spec, width: "container", datasets: chart.data }, options);
+      this.views[i] = { view, holder, text: texts[i] };
+      await view.signal("step", film.steps[this.frame]).runAsync();
+      new ResizeObserver(() => view.resize().runAsync()).observe(holder);
+    }));
+  }
+
+  clearCharts() {
+    for (const { view } of this.views) view.finalize();
+    this.views = [];
+    this.charts.replaceChildren();
+  }
+}
+
+function element(tag, name, text) {
+  const node = document.createElement(tag);
+  if (name) node.className = name;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+function rgb(hex) {
+  return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+}
+
+function isDark(node) {
+  const parts = getComputedStyle(node).getPropertyValue("--st-background-color").trim();
+  const [r, g, b] = parts.startsWith("#") ? rgb(parts) : (parts.match(/\d+/g) ?? [255, 255, 255]).map(Number);
+  return 0.3 * r + 0.6 * g + 0.1 * b < 128;
+}
+
+function recolour(text, palette) {
+  for (const name of Object.keys(palette.light)) text = text.replaceAll(palette.light[name], palette.dark[name]);
+  return text;
+}
+
+function significant(value) {
+  if (value === null) return "–";
+  if (value === 0) return "0.0";
+  if (value >= 1e4) return scientific(value);
+  return value >= 100 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function scientific(value) {
+  if (value === 0) return "0";
+  return value >= 0.01 && value < 1000 ? value.toPrecision(2) : value.toExponential(0).replace("e-", "e−").replace("e+", "e");
+}
