@@ -85,7 +85,7 @@ class Experiment:
                "Training", 0, 0.999, (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)),
     )  # fmt: skip
     steps: int = _knob(
-        800,
+        600,
         Number("Steps", "Number of optimizer steps.", "Training", 1, 20000,
                (50, 100, 200, 300, 400, 600, 800, 1000, 1200, 1500, 2000, 3000, 5000), True),
     )  # fmt: skip

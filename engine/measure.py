@@ -47,7 +47,7 @@ def boundary_logits(run: Run, shown: Window, grid: int = GRID, frames: slice = s
     film = run.film[frames]
     flat = torch.as_tensor(film.reshape(-1, film.shape[2]), dtype=torch.float32)
     with quiet_cpu(), torch.inference_mode():
-        logits = run.architecture.logits(flat, torch.as_tensor(points, dtype=torch.float32), block=2)
+        logits = run.architecture.logits(flat, torch.as_tensor(points, dtype=torch.float32))
     return logits.numpy().reshape(*film.shape[:2], grid, grid)
 
 
@@ -120,22 +120,11 @@ def weight_histogram(run: Run, bins: int = 41) -> pd.DataFrame:
     )
 
 
-def free_decay_curves(run: Run) -> pd.DataFrame:
-    """‖w‖ if decay acted alone from the shared initial weights, tidy: variant, step, weight_norm."""
-    start = float(run.curves.weight_norm.iloc[0])
-    frames = [
-        pd.DataFrame(
-            {
-                "variant": variant.key,
-                "step": run.steps,
-                "weight_norm": free_decay(start, run.experiment.shrink_of(variant), run.steps),
-            }
-        )
-        for variant in run.experiment.chosen
-        if variant.where == "weight"
-    ]
-    columns = ["variant", "step", "weight_norm"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+def free_decay_curves(run: Run) -> dict[str, NDArray]:
+    """‖w‖ if decay acted alone from the shared initial weights, for variants with λ on the weight: variant to (T,)."""
+    start = float(run.metrics["weight_norm"][0, 0])
+    decaying = [variant for variant in run.experiment.chosen if variant.where == "weight"]
+    return {v.key: free_decay(start, run.experiment.shrink_of(v), run.steps) for v in decaying}
 
 
 def last_rows(run: Run) -> pd.DataFrame:

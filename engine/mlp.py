@@ -17,6 +17,8 @@ from torch import Tensor
 
 _aten = torch.ops.aten
 NORM_EPS = 1e-5
+CACHED = 2**18
+"""Entries of an activation that an evaluation keeps at hand: about what fits in a core's cache."""
 
 
 class Activation(NamedTuple):
@@ -89,21 +91,26 @@ class Architecture:
                 layer.gain.fill_(1)
         return flat[0]
 
-    def logits(self, flat: Tensor, x: Tensor, block: int = 16) -> Tensor:
+    def logits(self, flat: Tensor, x: Tensor) -> Tensor:
         """Logits (R, M) of every run at points x (M, 2), in blocks of runs that stay in cache."""
-        out = torch.empty(len(flat), len(x), dtype=flat.dtype, device=flat.device)
-        for start in range(0, len(flat), block):
-            rows = slice(start, start + block)
-            a = x.T.expand(len(flat[rows]), 2, -1)
+        runs, points = len(flat), len(x)
+        block = max(1, min(runs, CACHED // (points * max(self.sizes))))
+        buffers = [flat.new_empty(block, width, points) for width in self.hidden]
+        out = flat.new_empty(runs, 1, points)
+        for start in range(0, runs, block):
+            rows = slice(start, min(start + block, runs))
+            count = rows.stop - start
+            a = x.T.expand(count, 2, points)
             *hidden, last = self.layers(flat[rows])
-            for layer in hidden:
-                a = torch.baddbmm(layer.bias[:, :, None], layer.weight, a)
+            for layer, buffer in zip(hidden, buffers, strict=True):
+                a = torch.baddbmm(layer.bias[:, :, None], layer.weight, a, out=buffer[:count])
                 if layer.gain is not None and layer.shift is not None:
-                    a = (a - a.mean(1, keepdim=True)) / torch.sqrt(a.var(1, False, keepdim=True) + NORM_EPS)
-                    a = a * layer.gain[:, :, None] + layer.shift[:, :, None]
+                    a.sub_(a.mean(1, keepdim=True))
+                    a.div_(torch.sqrt(a.square().mean(1, keepdim=True) + NORM_EPS))
+                    a.mul_(layer.gain[:, :, None]).add_(layer.shift[:, :, None])
                 ACTIVATIONS[self.activation].apply_(a)
-            out[rows] = torch.baddbmm(last.bias[:, :, None], last.weight, a)[:, 0]
-        return out
+            torch.baddbmm(last.bias[:, :, None], last.weight, a, out=out[rows])
+        return out[:, 0]
 
 
 def _cutter(flat: Tensor) -> Iterator[Callable[..., Tensor]]:
@@ -131,45 +138,52 @@ class LossGradient:
     """
 
     def __init__(self, architecture: Architecture, flat: Tensor, points: int) -> None:
-        runs = len(flat)
+        runs, widths = len(flat), architecture.sizes[1:]
         self.gradient = torch.empty_like(flat)
+        self.activation = ACTIVATIONS[architecture.activation]
         self.layers = architecture.layers(flat)
         self.biases = [layer.bias[:, :, None] for layer in self.layers]
         self.transposed = [layer.weight.transpose(1, 2) for layer in self.layers]
-        self.activation = ACTIVATIONS[architecture.activation]
-        self.outputs = [flat.new_empty(runs, width, points) for width in architecture.sizes[1:]]
-        self.deltas = [flat.new_empty(runs, width, points) for width in architecture.hidden]
+        self.outputs = [flat.new_empty(runs, width, points) for width in widths]
+        # All δ lie in one piece, so that one sum gives every bias gradient.
+        together = flat.new_empty(runs * sum(widths), points)
+        pieces = together.split([runs * width for width in widths])
+        self.deltas = [piece.view(runs, width, points) for piece, width in zip(pieces, widths, strict=True)]
+        sums = flat.new_empty(runs * sum(widths))
+        bias_gradients = [piece.view(runs, -1) for piece in sums.split([runs * width for width in widths])]
+        self.sum_biases = lambda: torch.sum(together, 1, out=sums)
         self.norms = [_Norm(layer, points) if layer.gain is not None else None for layer in self.layers]
-        self.weight_gradients = [torch.empty(layer.weight.shape, **_like(flat)) for layer in self.layers]
-        self.bias_gradients = [torch.empty(layer.bias.shape, **_like(flat)) for layer in self.layers]
         norm_gradients = [g for norm in self.norms if norm for g in (norm.gain_gradient, norm.shift_gradient)]
-        self.parts = [g.view(runs, -1) for g in self.weight_gradients] + self.bias_gradients + norm_gradients
-        self.scale = 1 / points
+        self.weight_gradients = [torch.empty_like(layer.weight).contiguous() for layer in self.layers]
+        self.parts = [g.view(runs, -1) for g in self.weight_gradients] + bias_gradients + norm_gradients
+        self.inputs: list[Tensor] = []
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """The gradient (R, P) at points x (2, N) with labels y (N,); the same tensor at every call."""
-        inputs = [x.expand(len(self.gradient), 2, -1), *self.outputs[:-1]]
-        self._forward(inputs)
-        delta = self.outputs[-1].sub_(y).mul_(self.scale)
-        for i in reversed(range(len(self.layers))):
-            torch.bmm(delta, inputs[i].transpose(1, 2), out=self.weight_gradients[i])
-            torch.sum(delta, 2, out=self.bias_gradients[i])
-            if i:
-                delta = torch.bmm(self.transposed[i], delta, out=self.deltas[i - 1])
-                self.activation.gradient_(delta, inputs[i])
-                norm = self.norms[i - 1]
-                if norm:
-                    norm.backward_(delta)
-        return torch.cat(self.parts, 1, out=self.gradient)
+    def see(self, x: Tensor, y: Tensor) -> None:
+        """Set the points of the next calls: x (2, N), labels y (N,)."""
+        n = len(y)
+        self.inputs = [x.expand(len(self.gradient), 2, n), *self.outputs[:-1]]
+        self.inputs_transposed = [a.transpose(1, 2) for a in self.inputs]
+        self.share, self.minus_y = 1 / n, y / -n
 
-    def _forward(self, inputs: list[Tensor]) -> None:
+    def __call__(self) -> Tensor:
+        """The gradient (R, P) at the points last seen; the same tensor at every call."""
         last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
-            a = torch.baddbmm(self.biases[i], layer.weight, inputs[i], out=self.outputs[i])
-            norm = self.norms[i]
-            if norm:
+            a = torch.baddbmm(self.biases[i], layer.weight, self.inputs[i], out=self.outputs[i])
+            if norm := self.norms[i]:
                 norm.forward_(a)
             (torch.sigmoid_ if i == last else self.activation.apply_)(a)
+        torch.add(self.minus_y, self.outputs[last], alpha=self.share, out=self.deltas[last])
+        for i in range(last, -1, -1):
+            delta = self.deltas[i]
+            torch.bmm(delta, self.inputs_transposed[i], out=self.weight_gradients[i])
+            if i:
+                below = torch.bmm(self.transposed[i], delta, out=self.deltas[i - 1])
+                self.activation.gradient_(below, self.inputs[i])
+                if norm := self.norms[i - 1]:
+                    norm.backward_(below)
+        self.sum_biases()
+        return torch.cat(self.parts, 1, out=self.gradient)
 
 
 class _Norm:
@@ -198,6 +212,3 @@ class _Norm:
         along = (delta * self.normal).mean(1, keepdim=True)
         delta.sub_(delta.mean(1, keepdim=True)).sub_(self.normal * along).mul_(self.inverse)
 
-
-def _like(flat: Tensor) -> dict:
-    return {"dtype": flat.dtype, "device": flat.device}

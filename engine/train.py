@@ -84,39 +84,43 @@ class Run:
         return [(layer.weight[0].numpy(), layer.bias[0].numpy()) for layer in self.architecture.layers(flat)]
 
     @cached_property
+    def metrics(self) -> dict[str, NDArray]:
+        """The columns of ``curves`` as arrays (T, R)."""
+        experiment, shape = self.experiment, self.film.shape[:2]
+        flat = torch.from_numpy(self.film.reshape(-1, self.film.shape[2]))
+        with quiet_cpu(), torch.inference_mode():
+            train_loss, train_accuracy = _scores(self.architecture, flat, self.data.x_train, self.data.y_train)
+            test_loss, test_accuracy = _scores(self.architecture, flat.float(), self.data.x_test, self.data.y_test)
+            squares = flat.square()
+            decayed = squares[:, _decayed(experiment, self.architecture)].sum(1).numpy()
+            weight_norm = squares[:, : self.architecture.weights].sum(1).sqrt().numpy()
+        l2 = [experiment.weight_decay_of(v) * (v.where == "gradient") for v in experiment.chosen]
+        columns = {
+            "train_loss": train_loss,
+            "train_penalised_loss": train_loss + np.tile(l2, shape[0]) / 2 * decayed,
+            "test_loss": test_loss,
+            "train_accuracy": train_accuracy,
+            "test_accuracy": test_accuracy,
+            "weight_norm": weight_norm,
+        }
+        return {name: column.reshape(shape) for name, column in columns.items()}
+
+    def series(self, metric: str) -> dict[str, NDArray]:
+        """One metric over the recorded steps: variant to (T,)."""
+        return dict(zip(self.experiment.variants, self.metrics[metric].T, strict=True))
+
+    @cached_property
     def curves(self) -> pd.DataFrame:
         """Losses, accuracies and ‖w‖ at every recorded step, tidy: one row a variant and step.
 
         Columns: variant, step, train_loss and test_loss (mean binary cross-entropy), train_penalised_loss (with
         λ/2‖w‖² over the decayed parameters where λ enters the gradient; the train loss elsewhere, since decay on the
         weight minimises no penalised loss), train_accuracy and test_accuracy (shares), weight_norm (‖w‖₂ over all
-        weight matrices, without biases and norms).
+        weight matrices, without biases and norms). The 1,000 test points are evaluated in float32.
         """
-        experiment, shape = self.experiment, self.film.shape[:2]
-        flat = torch.from_numpy(self.film.reshape(-1, self.film.shape[2]))
-        with quiet_cpu():
-            train_loss, train_accuracy = _scores(self.architecture, flat, self.data.x_train, self.data.y_train)
-            test_loss, test_accuracy = _scores(self.architecture, flat, self.data.x_test, self.data.y_test)
-            squares = flat.square()
-            decayed = squares[:, _decayed(experiment, self.architecture)].sum(1)
-            weight_norm = squares[:, : self.architecture.weights].sum(1).sqrt()
-        l2 = [experiment.weight_decay_of(v) * (v.where == "gradient") for v in experiment.chosen]
-        frame = pd.DataFrame(
-            {
-                "variant": np.tile(experiment.variants, shape[0]),
-                "step": np.repeat(self.steps, shape[1]),
-                "train_loss": train_loss,
-                "train_penalised_loss": train_loss + np.tile(l2, shape[0]) / 2 * decayed.numpy(),
-                "test_loss": test_loss,
-                "train_accuracy": train_accuracy,
-                "test_accuracy": test_accuracy,
-                "weight_norm": weight_norm.numpy(),
-            }
-        )
-        return frame.sort_values(["variant", "step"], key=self._order, ignore_index=True)
-
-    def _order(self, column: pd.Series) -> pd.Series:
-        return column.map(self.experiment.variants.index) if column.name == "variant" else column
+        columns = {name: values.T.reshape(-1) for name, values in self.metrics.items()}
+        variants = np.repeat(self.experiment.variants, len(self.steps))
+        return pd.DataFrame({"variant": variants, "step": np.tile(self.steps, self.film.shape[1]), **columns})
 
 
 def train(
@@ -216,6 +220,7 @@ class _Trainer:
         self.x, self.y = as_tensor(data.x_train).T.contiguous(), as_tensor(data.y_train)
         order = batch_order(experiment)
         self.batches = None if order is None else torch.as_tensor(order, device=device)
+        self.loss_gradient.see(self.x[:, : experiment.batch], self.y[: experiment.batch])
         mask = torch.zeros_like(start)
         mask[_decayed(experiment, architecture)] = 1
         whole = Slot(
@@ -259,11 +264,10 @@ class _Trainer:
 
     def step(self, t: int) -> None:
         """Step t of all runs: gradient, then every transform of every chain."""
-        if self.batches is None:
-            self.loss_gradient(self.x, self.y)
-        else:
+        if self.batches is not None:
             batch = self.batches[t - 1]
-            self.loss_gradient(self.x[:, batch], self.y[batch])
+            self.loss_gradient.see(self.x[:, batch], self.y[batch])
+        self.loss_gradient()
         for update in self.updates:
             update(t)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -23,17 +24,22 @@ _HTML = """
 </div>
 """
 
-_component = st.components.v2.component(
-    "wdp_film",
-    html=_HTML,
-    css=(_HERE / "film.css").read_text(encoding="utf-8"),
-    js=(_HERE / "film.js").read_text(encoding="utf-8"),
-)
+_CSS = (_HERE / "film.css").read_text(encoding="utf-8")
+_JS = (_HERE / "film.js").read_text(encoding="utf-8")
+_player = st.components.v2.component("wdp_film", html=_HTML, css=_CSS, js=_JS)
+_reel = st.components.v2.component("wdp_reel", html="<i hidden></i>", js=_JS)
 
 
-def play(film: bytes, key: str = "film") -> None:
-    """Show a film made by ``engine.charts.film``; a film on screen is updated in place."""
-    _component(key=key, data=film)
+def play(film: bytes, reel: Callable[[], bytes] | None = None) -> None:
+    """Show a film; one on screen is updated in place.
+
+    Args:
+        film: the first half, made by ``engine.charts.film.film``: the picture of the last step and the curves.
+        reel: makes the second half, which is sent after the picture is on its way.
+    """
+    _player(key="film", data=film)
+    if reel:
+        _reel(key="reel", data=reel(), height=1)
 
 
 def ensure_vega() -> None:

@@ -11,12 +11,14 @@ import torch
 
 from engine import Experiment, Run, train
 from engine.charts import Picture
+from engine.charts.film import reel
 from engine.charts.export import to_png, to_svg
 from pages import _film
 from pages._shared import Shelf, with_slot
 
 RUNS = Shelf(48)
-FILMS = Shelf(48)
+FILMS = Shelf(96)
+REELS = Shelf(48)
 PATIENCE = 0.4
 """Seconds of training before the page shows progress."""
 
@@ -82,10 +84,11 @@ def trained(exp: Experiment) -> Run:
     return run
 
 
-def film(run: Run, page: str, make: Callable[[str], bytes]) -> None:
-    """Play the film of a run on a page; ``make`` draws it from the key that the player then reports."""
+def film(run: Run, page: str, make: Callable[[str], bytes], fields: bool = True) -> None:
+    """Play the film of a run on a page; ``make`` draws its first half from the key that the player then reports."""
     key = f"{page}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
-    _film.play(FILMS.get((page, run.experiment), lambda: make(key), pulse))
+    first = FILMS.get((page, run.experiment), lambda: make(key), pulse)
+    _film.play(first, (lambda: REELS.get((page, run.experiment), lambda: reel(run, key), pulse)) if fields else None)
 
 
 def downloads(pictures: dict[str, Callable[[], Picture]]) -> None:

@@ -6,6 +6,7 @@ const FRAMES_PER_SECOND = 14;
 const CELL_AREAS = ["a", "b", "c"];
 
 export default function ({ parentElement, data }) {
+  if (!parentElement.querySelector(".film")) return deliver(unpack(data));
   let player = players.get(parentElement);
   if (!player) players.set(parentElement, (player = new Player(parentElement)));
   player.receive(unpack(data));
@@ -18,6 +19,12 @@ function unpack(bytes) {
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   header.fields = new Int8Array(bytes.buffer, bytes.byteOffset + 4 + length);
   return header;
+}
+
+// The second half of a film comes through a component of its own, after the picture; players pick it up by its key.
+function deliver(reel) {
+  window.wdpReel = reel;
+  window.dispatchEvent(new Event("wdp-reel"));
 }
 
 function loadVega() {
@@ -44,6 +51,7 @@ class Player {
     this.slider.addEventListener("input", () => { this.stop(); this.show(+this.slider.value); });
     this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
     new ResizeObserver(() => this.film && this.drawFields()).observe(this.table);
+    window.addEventListener("wdp-reel", () => this.takeReel());
   }
 
   receive(film) {
@@ -57,6 +65,16 @@ class Player {
     this.show(Math.round(this.share * (film.steps.length - 1)));
     this.ready = this.buildCharts().then(() => { this.root.dataset.charts = film.key; });
     this.root.dataset.picture = film.key;
+    this.takeReel();
+  }
+
+  takeReel() {
+    const reel = window.wdpReel;
+    if (!this.film || reel?.key !== this.film.key) return;
+    this.film.fields = reel.fields;
+    this.film.scale = reel.scale;
+    this.drawFields();
+    this.root.dataset.reel = reel.key;
   }
 
   play() {
@@ -148,7 +166,7 @@ class Player {
     const f = this.frame;
     panels.forEach((panel, i) => {
       const cell = this.cells[i];
-      this.drawField(cell.canvas, i, panel);
+      this.drawField(cell.canvas, i);
       const parts = [
         ["test acc.", `${(100 * panel.accuracy[f]).toFixed(0)} %`],
         ["test loss", significant(panel.loss[f])],
@@ -173,20 +191,21 @@ class Player {
     });
   }
 
-  drawField(canvas, index, panel) {
-    const { grid, fields, panels } = this.film;
+  drawField(canvas, index) {
+    const { grid, fields, panels, scale } = this.film;
     const ratio = window.devicePixelRatio || 1;
     const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
     if (!width || !height) return;
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     const size = grid * grid;
-    const start = (this.frame * panels.length + index) * size;
+    const frame = scale.length > 1 ? this.frame : 0; // before the reel arrives there is only the last frame
+    const start = (frame * panels.length + index) * size;
     const values = fields.subarray(start, start + size);
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     // Grid points are cell corners of the window, pixel centres of the small image: stretch by half a pixel each side.
     const sx = width / (grid - 1), sy = height / (grid - 1);
-    context.drawImage(this.paint(values, panel.scale[this.frame]), -sx / 2, -sy / 2, sx * grid, sy * grid);
+    context.drawImage(this.paint(values, scale[frame][index]), -sx / 2, -sy / 2, sx * grid, sy * grid);
     context.save();
     context.scale(ratio, ratio);
     this.drawPoints(context, canvas.clientWidth, canvas.clientHeight);

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.charts.picture import Picture
+from engine.charts.picture import Picture, numbers
 from engine.charts.theme import PALETTE, WHERE_TITLE, config
 from engine.measure import EQUAL, GRID, boundary_logits, pair_difference, pairs, window
 from engine.train import Run
@@ -22,7 +22,7 @@ FLAT = 1e-4
 
 
 def film(run: Run, key: str, pictures: list[Picture], fields: bool = True) -> bytes:
-    """Everything that the film player shows of one run.
+    """The first half of a film: everything but the fields before the last step, which ``reel`` brings.
 
     Args:
         run: the training.
@@ -31,11 +31,10 @@ def film(run: Run, key: str, pictures: list[Picture], fields: bool = True) -> by
         fields: whether the signature table is part of it.
 
     Returns:
-        Header length (uint32, little endian), the header as JSON, and the fields as int8 (T, panels, grid, grid):
-        127 · tanh(logit/4), divided by each field's largest value, so that a contour is found in flat fields too.
+        Header length (uint32, little endian), the header as JSON, and the last frame of the fields.
     """
     shown = window(run.data)
-    table, values = _table(run, boundary_logits(run, shown)) if fields else ({"rows": [], "panels": []}, b"")
+    table, (scale, values) = _table(run), _fields(run, slice(-1, None)) if fields else ([], b"")
     header = {
         "key": key,
         "steps": run.steps.tolist(),
@@ -43,15 +42,21 @@ def film(run: Run, key: str, pictures: list[Picture], fields: bool = True) -> by
         "grid": GRID,
         "equal": EQUAL,
         "columns": [{"title": WHERE_TITLE[where], "tone": where} for where in COLUMNS],
-        **table,
+        **(table if fields else {"rows": [], "panels": []}),
+        "scale": scale,
         "train": _points(run.data.x_train, run.data.y_train),
         "test": _points(run.data.x_test[:SHOWN_TEST_POINTS], run.data.y_test),
         "charts": [{"spec": p.spec, "data": p.data, "alt": p.alt} for p in pictures],
         "palette": PALETTE,
         "config": {theme: config(theme) for theme in PALETTE},
     }
-    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
-    return struct.pack("<I", len(text)) + text + values
+    return _packed(header, values)
+
+
+def reel(run: Run, key: str) -> bytes:
+    """The second half of a film: the fields of every recorded step, in the same packing as ``film``."""
+    scale, values = _fields(run, slice(None))
+    return _packed({"key": key, "scale": scale}, values)
 
 
 def signature_rows(run: Run) -> list[tuple[str, list[Variant | None]]]:
@@ -86,17 +91,36 @@ def divergence_note(run: Run, variant: Variant) -> str | None:
     return f"diverged at step {step}: {cause}"
 
 
-def _table(run: Run, logits: NDArray) -> tuple[dict[str, Any], bytes]:
-    rows = signature_rows(run)
-    order = [variant for _, line in rows for variant in line if variant]
-    bent = np.tanh(logits[:, [run.row(variant.key) for variant in order]] / 4)
+def _packed(header: dict[str, Any], values: bytes) -> bytes:
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    return struct.pack("<I", len(text)) + text + values
+
+
+def _order(run: Run) -> list[Variant]:
+    """Variants in the order of the table, left to right and top to bottom."""
+    return [variant for _, line in signature_rows(run) for variant in line if variant]
+
+
+def _fields(run: Run, frames: slice) -> tuple[list[list[float | None]], bytes]:
+    """Fields of some frames as int8 (T, panels, grid, grid) and the scale of each (T, panels).
+
+    A value is 127 · tanh(logit/4) / scale, scale the field's largest tanh, so that a contour is found in flat fields.
+    """
+    logits = boundary_logits(run, window(run.data), frames=frames)
+    bent = np.tanh(logits[:, [run.row(variant.key) for variant in _order(run)]] / 4)
     reach = np.abs(bent).max(axis=(2, 3))
     scale = np.where(reach > FLAT / 4, reach, 1.0)
-    values = np.rint(127 * bent / scale[:, :, None, None]).astype(np.int8)
+    values = np.rint(bent * (127 / scale[:, :, None, None])).astype(np.int8)
+    return [numbers(row) for row in scale], values.tobytes()
+
+
+def _table(run: Run) -> dict[str, Any]:
+    """Rows and panels of the signature table."""
+    order = _order(run)
     index = {variant.key: i for i, variant in enumerate(order)}
     known = {(a.key, b.key) for a, b in pairs(run)}
     table_rows = []
-    for title, line in rows:
+    for title, line in signature_rows(run):
         _, l2, decay = line
         paired = l2 and decay and (l2.key, decay.key) in known
         table_rows.append(
@@ -104,22 +128,20 @@ def _table(run: Run, logits: NDArray) -> tuple[dict[str, Any], bytes]:
                 "title": title,
                 "notes": _notes(run, line),
                 "cells": [variant and index[variant.key] for variant in line],
-                "pair": _numbers(pair_difference(run, l2, decay)) if paired else None,
+                "pair": numbers(pair_difference(run, l2, decay)) if paired else None,
             }
         )
-    panels = [_panel(run, variant, scale[:, i]) for i, variant in enumerate(order)]
-    return {"rows": table_rows, "panels": panels}, values.tobytes()
+    return {"rows": table_rows, "panels": [_panel(run, variant) for variant in order]}
 
 
-def _panel(run: Run, variant: Variant, scale: NDArray) -> dict[str, Any]:
-    curves = run.curves[run.curves.variant == variant.key]
+def _panel(run: Run, variant: Variant) -> dict[str, Any]:
+    row = run.row(variant.key)
     return {
         "title": variant.title,
         "tone": variant.where,
-        "scale": _numbers(scale),
-        "accuracy": _numbers(curves.test_accuracy),
-        "loss": _numbers(curves.test_loss),
-        "norm": _numbers(curves.weight_norm),
+        "accuracy": numbers(run.metrics["test_accuracy"][:, row]),
+        "loss": numbers(run.metrics["test_loss"][:, row]),
+        "norm": numbers(run.metrics["weight_norm"][:, row]),
         "badge": divergence_note(run, variant),
     }
 
@@ -139,7 +161,3 @@ def _notes(run: Run, line: list[Variant | None]) -> list[str]:
 
 def _points(x: NDArray, y: NDArray) -> list[list[float]]:
     return [[round(a, 4), round(b, 4), int(label)] for (a, b), label in zip(x.tolist(), y.tolist(), strict=False)]
-
-
-def _numbers(values: Any) -> list[float | None]:
-    return [float(f"{v:.4g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=float)]

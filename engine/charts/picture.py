@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
-import pandas as pd
+import numpy as np
 
 from engine.charts.theme import config, themed
 
@@ -55,13 +56,6 @@ def static(chart: alt.TopLevelMixin) -> dict[str, Any]:
     return spec
 
 
-def rows(frame: pd.DataFrame) -> Rows:
-    """A frame as JSON rows: numbers rounded to 6 digits, missing ones None."""
-    columns = {}
-    for name in frame:
-        values = frame[name]
-        if values.dtype.kind == "f":
-            columns[name] = [None if v != v or abs(v) == float("inf") else float(f"{v:.6g}") for v in values.tolist()]
-        else:
-            columns[name] = values.tolist()
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def numbers(values: Any, digits: int = 5) -> list[float | None]:
+    """Values as JSON numbers of a few significant digits; what is not finite becomes None."""
+    return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in np.asarray(values, dtype=float).tolist()]

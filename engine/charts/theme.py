@@ -50,11 +50,11 @@ def colour_of(variant: Variant) -> str:
     return LIGHT[variant.where]
 
 
-def variant_scales(keys: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Colour and dash scales (keyword arguments of alt.Scale) for variants given by key."""
-    chosen = [VARIANTS[key] for key in keys]
-    colours = {"domain": list(keys), "range": [colour_of(variant) for variant in chosen]}
-    dashes = {"domain": list(keys), "range": [DASH[variant.family] for variant in chosen]}
+def variant_scales() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Colour and dash scales (keyword arguments of alt.Scale) over all variants, so that a spec fits every run."""
+    keys, variants = list(VARIANTS), VARIANTS.values()
+    colours = {"domain": keys, "range": [colour_of(variant) for variant in variants]}
+    dashes = {"domain": keys, "range": [DASH[variant.family] for variant in variants]}
     return colours, dashes
 
 
