@@ -17,12 +17,12 @@ from engine import Experiment, Run, train
 SEEDS = range(1, 11)
 GRID = {
     "hidden": [(16, 16)],
-    "points": [40, 60],
-    "noise": [0.3, 0.35],
-    "steps": [800, 1000],
+    "points": [30, 40],
+    "noise": [0.35, 0.4],
+    "steps": [300, 400, 500],
     "lr": [0.5, 0.7],
-    "lr_adaptive": [0.005],
-    "weight_decay": [0.003, 0.005, 0.007, 0.01],
+    "lr_adaptive": [0.005, 0.007, 0.01],
+    "weight_decay": [0.01, 0.02],
 }
 
 

@@ -43,17 +43,17 @@ class Experiment:
                {key: entry.title for key, entry in DATASETS.items()}),
     )  # fmt: skip
     noise: float = _knob(
-        0.35,
+        0.4,
         Number("Noise", "Spread of the points, in the dataset's own units: 0 is clean.", "Data", 0, 1,
                tuple(i / 20 for i in range(21))),
     )  # fmt: skip
     points: int = _knob(
-        40,
+        30,
         Number("Training points N", "How many points the models train on; 1,000 more test them.", "Data", 2,
                MAX_POINTS, (2, 4, 6, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 500, 700, 1000, 2000), True),
     )  # fmt: skip
     seed: int = _knob(
-        1,
+        3,
         Number("Seed", "Draws the points, the initial weights and the batches, the same for all variants.", "Data",
                0, 9999, (), True),
     )  # fmt: skip
@@ -70,12 +70,12 @@ class Experiment:
         False, Flag("LayerNorm", "Normalise each hidden layer before its activation (Ba 2016, 1607.06450).", "Model")
     )
     lr: float = _knob(
-        0.5,
+        0.7,
         Number("η, SGD family", "Learning rate (step size) of SGD with and without momentum.", "Training", 1e-5, 100,
                _log_grid(-4, 2)),
     )  # fmt: skip
     lr_adaptive: float = _knob(
-        0.005,
+        0.007,
         Number("η, Adam family", "Learning rate of Adam and RMSProp: about the size of one step of a weight.",
                "Training", 1e-6, 10, _log_grid(-5, 0)),
     )  # fmt: skip
@@ -85,7 +85,7 @@ class Experiment:
                "Training", 0, 0.999, (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)),
     )  # fmt: skip
     steps: int = _knob(
-        600,
+        400,
         Number("Steps", "Number of optimizer steps.", "Training", 1, 20000,
                (50, 100, 200, 300, 400, 600, 800, 1000, 1200, 1500, 2000, 3000, 5000), True),
     )  # fmt: skip
@@ -95,7 +95,7 @@ class Experiment:
                "Training", 1, MAX_POINTS, (1, 2, 4, 8, 16, 32, 64, 128), True, "all points"),
     )  # fmt: skip
     weight_decay: float = _knob(
-        0.01,
+        0.02,
         Number("λ, SGD family", "Decay strength: each step takes the fraction ηλ off every decayed weight.", "Decay",
                0, 10, (0.0, *_log_grid(-5, 1))),
     )  # fmt: skip

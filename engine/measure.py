@@ -61,9 +61,9 @@ def pairs(run: Run) -> list[tuple[Variant, Variant]]:
     ]
 
 
-def pair_difference(run: Run, a: Variant, b: Variant) -> NDArray:
-    """max|Δw| over all parameters between two variants, at every recorded step (T,)."""
-    difference = run.film[:, run.row(a.key)].astype(np.float64) - run.film[:, run.row(b.key)]
+def pair_difference(run: Run, a: Variant, b: Variant, frames: slice = slice(None)) -> NDArray:
+    """max|Δw| over all parameters between two variants, at recorded steps (T,)."""
+    difference = run.film[frames, run.row(a.key)].astype(np.float64) - run.film[frames, run.row(b.key)]
     return np.abs(difference).max(axis=1)
 
 

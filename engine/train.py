@@ -86,8 +86,12 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, NDArray]:
         """The columns of ``curves`` as arrays (T, R)."""
-        experiment, shape = self.experiment, self.film.shape[:2]
-        flat = torch.from_numpy(self.film.reshape(-1, self.film.shape[2]))
+        return self.metrics_at(slice(None))
+
+    def metrics_at(self, frames: slice) -> dict[str, NDArray]:
+        """The columns of ``curves`` at some of the recorded steps, as arrays (T, R)."""
+        experiment, film = self.experiment, self.film[frames]
+        flat = torch.from_numpy(film.reshape(-1, film.shape[2]))
         with quiet_cpu(), torch.inference_mode():
             train_loss, train_accuracy = _scores(self.architecture, flat, self.data.x_train, self.data.y_train)
             test_loss, test_accuracy = _scores(self.architecture, flat.float(), self.data.x_test, self.data.y_test)
@@ -97,13 +101,13 @@ class Run:
         l2 = [experiment.weight_decay_of(v) * (v.where == "gradient") for v in experiment.chosen]
         columns = {
             "train_loss": train_loss,
-            "train_penalised_loss": train_loss + np.tile(l2, shape[0]) / 2 * decayed,
+            "train_penalised_loss": train_loss + np.tile(l2, len(film)) / 2 * decayed,
             "test_loss": test_loss,
             "train_accuracy": train_accuracy,
             "test_accuracy": test_accuracy,
             "weight_norm": weight_norm,
         }
-        return {name: column.reshape(shape) for name, column in columns.items()}
+        return {name: column.reshape(film.shape[:2]) for name, column in columns.items()}
 
     def series(self, metric: str) -> dict[str, NDArray]:
         """One metric over the recorded steps: variant to (T,)."""

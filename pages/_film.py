@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import vl_convert
 
 _HERE = Path(__file__).parent
 VEGA = _HERE.parent / "static" / "vega.js"
+
+HEAD_START = 0.04
+"""Seconds that the picture gets to reach the screen before the server goes on with the rest of the film."""
 
 _HTML = """
 <div class="film">
@@ -39,6 +43,7 @@ def play(film: bytes, reel: Callable[[], bytes] | None = None) -> None:
     """
     _player(key="film", data=film)
     if reel:
+        time.sleep(HEAD_START)
         _reel(key="reel", data=reel(), height=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ import torch
 
 from engine import Experiment, Run, train
 from engine.charts import Picture
-from engine.charts.film import reel
+from engine.charts.film import film, reel
 from engine.charts.export import to_png, to_svg
 from pages import _film
 from pages._shared import Shelf, with_slot
@@ -19,6 +20,9 @@ from pages._shared import Shelf, with_slot
 RUNS = Shelf(48)
 FILMS = Shelf(96)
 REELS = Shelf(48)
+SWITCH_INTERVAL = 2e-4
+"""Seconds after which a training gives way to the thread that talks to browsers. Python's 5 ms made a picture wait up
+to 100 ms behind the next computation: each of the few turns that sending it takes was waited for in full."""
 PATIENCE = 0.4
 """Seconds of training before the page shows progress."""
 
@@ -31,6 +35,7 @@ def warm_up() -> None:
     are not visited.
     """
     torch.set_num_threads(1)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     _film.ensure_vega()
     _ = train(Experiment(steps=20)).curves
     gc.collect()
@@ -84,11 +89,13 @@ def trained(exp: Experiment) -> Run:
     return run
 
 
-def film(run: Run, page: str, make: Callable[[str], bytes], fields: bool = True) -> None:
-    """Play the film of a run on a page; ``make`` draws its first half from the key that the player then reports."""
+def play(run: Run, page: str, pictures: Callable[[], list[Picture]], fields: bool = True) -> None:
+    """Play the film of a run on a page: the signature table (``fields``) and charts that follow the step."""
     key = f"{page}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
-    first = FILMS.get((page, run.experiment), lambda: make(key), pulse)
-    _film.play(first, (lambda: REELS.get((page, run.experiment), lambda: reel(run, key), pulse)) if fields else None)
+    shelf_key = (page, run.experiment)
+    first = FILMS.get(shelf_key, lambda: film(run, key, [] if fields else pictures(), fields), pulse)
+    rest = (lambda: REELS.get(shelf_key, lambda: reel(run, key, pictures()), pulse)) if fields else None
+    _film.play(first, rest)
 
 
 def downloads(pictures: dict[str, Callable[[], Picture]]) -> None:

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from engine.charts.curves import loss_curves, norm_curves
-from engine.charts.film import film
 from pages import _ui
 
 st.title("Does it matter where λ enters?")
@@ -18,4 +17,4 @@ def norms():
     return norm_curves(run.steps, run.series("weight_norm"), {}, run.diverged)
 
 
-_ui.film(run, "boundaries", lambda key: film(run, key, [losses(), norms()]))
+_ui.play(run, "boundaries", lambda: [losses(), norms()])

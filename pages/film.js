@@ -63,17 +63,29 @@ class Player {
     this.slider.max = film.steps.length - 1;
     this.buildTable();
     this.show(Math.round(this.share * (film.steps.length - 1)));
-    this.ready = this.buildCharts().then(() => { this.root.dataset.charts = film.key; });
+    if (film.charts.length) this.showCharts();
+    else this.charts.classList.add("old");
     this.root.dataset.picture = film.key;
     this.takeReel();
+  }
+
+  showCharts() {
+    const { key } = this.film;
+    this.charts.classList.remove("old");
+    this.buildCharts().then(() => { this.root.dataset.charts = key; });
+  }
+
+  // Before the reel arrives there is only the last step, whatever the slider says.
+  now(series) {
+    return series[series.length > 1 ? this.frame : 0];
   }
 
   takeReel() {
     const reel = window.wdpReel;
     if (!this.film || reel?.key !== this.film.key) return;
-    this.film.fields = reel.fields;
-    this.film.scale = reel.scale;
+    Object.assign(this.film, reel);
     this.drawFields();
+    this.showCharts();
     this.root.dataset.reel = reel.key;
   }
 
@@ -163,14 +175,13 @@ class Player {
 
   drawFields() {
     const { panels, rows, steps } = this.film;
-    const f = this.frame;
     panels.forEach((panel, i) => {
       const cell = this.cells[i];
       this.drawField(cell.canvas, i);
       const parts = [
-        ["test acc.", `${(100 * panel.accuracy[f]).toFixed(0)} %`],
-        ["test loss", significant(panel.loss[f])],
-        ["‖w‖", significant(panel.norm[f])],
+        ["test acc.", `${(100 * this.now(panel.accuracy)).toFixed(0)} %`],
+        ["test loss", significant(this.now(panel.loss))],
+        ["‖w‖", significant(this.now(panel.norm))],
       ];
       cell.caption.replaceChildren(...parts.map(([name, value]) => {
         const part = element("span", "", `${name} `);
@@ -178,16 +189,16 @@ class Player {
         return part;
       }));
       cell.canvas.setAttribute("aria-label",
-        `${panel.title} at step ${steps[f]}: decision field of P(y=1) with ` +
+        `${panel.title} at step ${steps[this.frame]}: decision field of P(y=1) with ` +
         parts.map((part) => part.join(" ")).join(", ") + (panel.badge ? `; ${panel.badge}` : ""));
     });
     rows.forEach((row, r) => {
       if (!row.pair) return;
       const [sign, text] = this.pairs[r].children;
-      const equal = row.pair[f] <= this.film.equal;
+      const apart = this.now(row.pair), equal = apart <= this.film.equal;
       sign.textContent = equal ? "=" : "≠";
       sign.setAttribute("aria-label", equal ? "equal" : "not equal");
-      text.textContent = `max|Δw| ${scientific(row.pair[f])}`;
+      text.textContent = `max|Δw| ${scientific(apart)}`;
     });
   }
 
@@ -198,7 +209,7 @@ class Player {
     if (!width || !height) return;
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     const size = grid * grid;
-    const frame = scale.length > 1 ? this.frame : 0; // before the reel arrives there is only the last frame
+    const frame = scale.length > 1 ? this.frame : 0;
     const start = (frame * panels.length + index) * size;
     const values = fields.subarray(start, start + size);
     const context = canvas.getContext("2d");

@@ -21,20 +21,23 @@ FLAT = 1e-4
 """A field whose logits stay within this is drawn without a contour: P(y=1) is 1/2 everywhere."""
 
 
+LAST = slice(-1, None)
+EVERY = slice(None)
+
+
 def film(run: Run, key: str, pictures: list[Picture], fields: bool = True) -> bytes:
-    """The first half of a film: everything but the fields before the last step, which ``reel`` brings.
+    """The first half of a film: what the eye goes to first, as it is at the last step; ``reel`` brings the rest.
 
     Args:
         run: the training.
         key: what the player reports when this film is on screen.
-        pictures: charts under the table, with a param ``step``.
-        fields: whether the signature table is part of it.
+        pictures: charts with a param ``step``, where a page is made of charts alone; else they come with the reel.
+        fields: whether the page has the signature table.
 
     Returns:
-        Header length (uint32, little endian), the header as JSON, and the last frame of the fields.
+        Header length (uint32, little endian), the header as JSON, and the fields of the last step.
     """
     shown = window(run.data)
-    table, (scale, values) = _table(run), _fields(run, slice(-1, None)) if fields else ([], b"")
     header = {
         "key": key,
         "steps": run.steps.tolist(),
@@ -42,21 +45,17 @@ def film(run: Run, key: str, pictures: list[Picture], fields: bool = True) -> by
         "grid": GRID,
         "equal": EQUAL,
         "columns": [{"title": WHERE_TITLE[where], "tone": where} for where in COLUMNS],
-        **(table if fields else {"rows": [], "panels": []}),
-        "scale": scale,
         "train": _points(run.data.x_train, run.data.y_train),
         "test": _points(run.data.x_test[:SHOWN_TEST_POINTS], run.data.y_test),
-        "charts": [{"spec": p.spec, "data": p.data, "alt": p.alt} for p in pictures],
         "palette": PALETTE,
         "config": {theme: config(theme) for theme in PALETTE},
     }
-    return _packed(header, values)
+    return _packed(header, run, LAST, fields, pictures)
 
 
-def reel(run: Run, key: str) -> bytes:
-    """The second half of a film: the fields of every recorded step, in the same packing as ``film``."""
-    scale, values = _fields(run, slice(None))
-    return _packed({"key": key, "scale": scale}, values)
+def reel(run: Run, key: str, pictures: list[Picture]) -> bytes:
+    """The second half of a film, packed as the first: table and fields at every recorded step, and the charts."""
+    return _packed({"key": key}, run, EVERY, True, pictures)
 
 
 def signature_rows(run: Run) -> list[tuple[str, list[Variant | None]]]:
@@ -91,7 +90,13 @@ def divergence_note(run: Run, variant: Variant) -> str | None:
     return f"diverged at step {step}: {cause}"
 
 
-def _packed(header: dict[str, Any], values: bytes) -> bytes:
+def _packed(header: dict[str, Any], run: Run, frames: slice, fields: bool, pictures: list[Picture]) -> bytes:
+    values = b""
+    header["rows"], header["panels"], header["scale"] = [], [], []
+    if fields:
+        header["rows"], header["panels"] = _rows(run, frames), _panels(run, frames)
+        header["scale"], values = _fields(run, frames)
+    header["charts"] = [{"spec": p.spec, "data": p.data, "alt": p.alt} for p in pictures]
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     return struct.pack("<I", len(text)) + text + values
 
@@ -114,36 +119,43 @@ def _fields(run: Run, frames: slice) -> tuple[list[list[float | None]], bytes]:
     return [numbers(row) for row in scale], values.tobytes()
 
 
-def _table(run: Run) -> dict[str, Any]:
-    """Rows and panels of the signature table."""
-    order = _order(run)
-    index = {variant.key: i for i, variant in enumerate(order)}
+def _rows(run: Run, frames: slice) -> list[dict[str, Any]]:
+    """Rows of the signature table: which panels, and how far the pair (L2, decay) is apart at each step."""
+    index = {variant.key: i for i, variant in enumerate(_order(run))}
     known = {(a.key, b.key) for a, b in pairs(run)}
-    table_rows = []
+    rows = []
     for title, line in signature_rows(run):
         _, l2, decay = line
         paired = l2 and decay and (l2.key, decay.key) in known
-        table_rows.append(
+        rows.append(
             {
                 "title": title,
                 "notes": _notes(run, line),
                 "cells": [variant and index[variant.key] for variant in line],
-                "pair": numbers(pair_difference(run, l2, decay)) if paired else None,
+                "pair": numbers(pair_difference(run, l2, decay, frames)) if l2 and decay and paired else None,
             }
         )
-    return {"rows": table_rows, "panels": [_panel(run, variant) for variant in order]}
+    return rows
 
 
-def _panel(run: Run, variant: Variant) -> dict[str, Any]:
-    row = run.row(variant.key)
-    return {
-        "title": variant.title,
-        "tone": variant.where,
-        "accuracy": numbers(run.metrics["test_accuracy"][:, row]),
-        "loss": numbers(run.metrics["test_loss"][:, row]),
-        "norm": numbers(run.metrics["weight_norm"][:, row]),
-        "badge": divergence_note(run, variant),
-    }
+def _panels(run: Run, frames: slice) -> list[dict[str, Any]]:
+    """Title, tone, badge and captions of each field of the table."""
+    metrics = run.metrics if frames == EVERY else run.metrics_at(frames)
+
+    def column(name: str, variant: Variant) -> list[float | None]:
+        return numbers(metrics[name][:, run.row(variant.key)])
+
+    return [
+        {
+            "title": variant.title,
+            "tone": variant.where,
+            "accuracy": column("test_accuracy", variant),
+            "loss": column("test_loss", variant),
+            "norm": column("weight_norm", variant),
+            "badge": divergence_note(run, variant),
+        }
+        for variant in _order(run)
+    ]
 
 
 def _notes(run: Run, line: list[Variant | None]) -> list[str]:
