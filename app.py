@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages import _sidebar, _ui
+from pages import _controls, _ui
 
 st.set_page_config(page_title="Weight Decay Playground", page_icon="⚖️", layout="wide")
 _ui.warm_up()
@@ -15,6 +15,5 @@ page = st.navigation(
     ],
     position="top",
 )
-_sidebar.sidebar()
-_ui.notices()
+_controls.sidebar()
 page.run()

@@ -115,7 +115,7 @@ def measure() -> tuple[list[float], list[float]]:
                 bare_page.bring_to_front()
                 bare += moves(bare_page, "input[type=range]", '[data-testid="stText"]', None, MOVES // 4)
                 page.bring_to_front()
-                ours += moves(page, '[data-testid="stSidebar"] input[type=range]', ".film", "data-picture", MOVES // 4)
+                ours += moves(page, '[data-testid="stMain"] [data-testid="stSlider"] input[type=range]', ".film", "data-picture", MOVES // 4)
         browser.close()
     return bare, ours
 

@@ -14,7 +14,7 @@ from engine import Experiment, Run, train
 from engine.charts import Picture
 from engine.charts.film import film, reel
 from engine.charts.export import to_png, to_svg
-from pages import _film
+from pages import _controls, _film
 from pages._shared import Shelf, with_slot
 
 RUNS = Shelf(48)
@@ -47,13 +47,18 @@ def wide() -> None:
     st.html("<style>[data-testid=stMainBlockContainer] {padding: 3.5rem clamp(1rem, 2.5vw, 3rem) 3rem}</style>")
 
 
-def experiment() -> Experiment:
-    """The experiment of this session; a page opened on its own reads it from the URL."""
-    state = st.session_state
-    if "experiment" not in state:
-        query = {name: st.query_params.get_all(name) for name in st.query_params}
-        state.experiment, state.notices = Experiment.from_query(query)
-    return state.experiment
+def page(title: str, body: Callable[[Experiment], None]) -> None:
+    """A page: its question as the title, the λ slider, and ``body(experiment)``, redrawn alone when λ moves."""
+    st.title(title)
+    if "experiment" not in st.session_state:
+        _controls.load_url()
+    notices()
+
+    @st.fragment
+    def picture() -> None:
+        body(_controls.lambda_bar())
+
+    picture()
 
 
 def notices() -> None:

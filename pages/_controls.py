@@ -1,13 +1,14 @@
-"""The shared sidebar: one widget for each knob of Experiment, and the URL kept equal to what they say."""
+"""The controls: one widget for each knob of Experiment, and the URL kept equal to what they say."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
-from engine import VARIANTS, Experiment
+from engine import Experiment
 from engine.experiment import KNOBS
 from engine.knobs import Choice, Flag, Names, Number
 from engine.presets import PRESETS
@@ -20,20 +21,44 @@ SHAPES = ["0", "4", "8", "16", "8-8", "16-16", "32-32", "64-64", "16-16-16", "32
 def sidebar() -> None:
     """Draw the controls, keep ``st.session_state.experiment`` and the URL in step with them."""
     state = st.session_state
-    _read_url()
+    load_url()
     with st.sidebar:
         st.selectbox("Preset", list(PRESETS), index=None, placeholder="Start from a preset …", key="preset",
                      on_change=_load_preset, label_visibility="collapsed")  # fmt: skip
         values = _decay() | _group("Training") | _data() | _group("Model")
         st.button("Reset all but the seed", on_click=_reset, icon=":material/restart_alt:", type="tertiary")
-    chosen, notices = Experiment(**values).within_budget()
+    _keep(Experiment(weight_decay=state.knob_weight_decay, **values))
+
+
+def lambda_bar() -> Experiment:
+    """λ itself, above the picture, with what it means beside it; returns the experiment on screen.
+
+    It is drawn inside the page's fragment, so that moving it reruns the page's picture and nothing else.
+    """
+    state = st.session_state
+    left, right = st.columns([2, 3], vertical_alignment="center", gap="medium")
+    with left:
+        weight_decay = _widget("weight_decay")
+    if state.mode == "same":
+        _keep(replace(state.experiment, weight_decay=weight_decay, weight_decay_adaptive=weight_decay))
+    else:
+        _keep(replace(state.experiment, weight_decay=weight_decay))
+    with right:
+        _readout(state.experiment)
+    return state.experiment
+
+
+def _keep(exp: Experiment) -> None:
+    """Make this the session's experiment, within what a visitor may spend, and write its URL."""
+    state = st.session_state
+    chosen, notices = exp.within_budget()
     if chosen != state.experiment:
         state.notices = notices
     state.experiment = chosen
     _write_url(chosen)
 
 
-def _read_url() -> None:
+def load_url() -> None:
     """Take the URL's experiment on the first run, and whenever it is no longer the one written here."""
     state = st.session_state
     query = {name: st.query_params.get_all(name) for name in st.query_params}
@@ -99,44 +124,33 @@ def _data() -> dict[str, Any]:
 
 def _decay() -> dict[str, Any]:
     st.subheader("Decay", divider="gray")
-    values = {"weight_decay": _widget("weight_decay")}
+    values = {"variants": _widget("variants")}
     mode = st.selectbox("λ of Adam and RMSProp", list(MODES), format_func=MODES.get, key="mode",
                         help="Matched: the same shrink ηλ a step as SGD. Same: the same number λ. Separate: its own.")  # fmt: skip
-    adaptive = {"matched": None, "same": values["weight_decay"]}
+    adaptive = {"matched": None, "same": st.session_state.knob_weight_decay}
     values["weight_decay_adaptive"] = adaptive[mode] if mode in adaptive else _widget("weight_decay_adaptive")
-    readout = st.container()
-    values["variants"] = _widget("variants")
     values["decay_biases"] = _widget("decay_biases")
-    with readout:
-        _readout(st.session_state)
     return values
 
 
-def _readout(state: Any) -> None:
-    """λ, ηλ and τ of each family as the sliders stand now, and a word where decay is invisible or explosive."""
-    knobs = {name: state[f"knob_{name}"] for name in ("lr", "lr_adaptive", "weight_decay", "steps")}
-    knobs["weight_decay_adaptive"] = {"matched": None, "same": state.knob_weight_decay}.get(
-        state.mode, state.knob_weight_decay_adaptive
-    )
-    exp = Experiment(**knobs)
+def _readout(exp: Experiment) -> None:
+    """λ, ηλ and τ of each family, and a word where decay is invisible or explosive."""
     lines, words = [], []
-    for title, key in (("SGD", "sgdw"), ("Adam", "adamw")):
-        variant = VARIANTS[key]
+    families = {variant.adaptive: variant for variant in exp.chosen if variant.where != "none"}
+    for adaptive, variant in sorted(families.items()):
+        title = "Adam family" if adaptive else "SGD family"
         shrink = exp.shrink_of(variant)
         tau = time_scale(shrink)
-        shown = f"{tau:,.0f} steps" if tau >= 10 else f"{tau:.2g} steps"
-        lines.append(
-            f"{title}: λ = **{exp.weight_decay_of(variant):.3g}**, ηλ = **{shrink:.2g}**, "
-            f"τ = 1/(ηλ) = **{'∞' if shrink == 0 else shown}**"
-        )
+        shown = "never" if tau == float("inf") else f"{tau:,.0f} steps" if tau >= 10 else f"{tau:.2g} steps"
+        lines.append(f"{title}: λ = **{exp.weight_decay_of(variant):.3g}**, shrink a step ηλ = **{100 * shrink:.2g} %**, "
+                     f"time scale τ = 1/(ηλ) = **{shown}**")  # fmt: skip
         if shrink > 2:
-            words.append(f"{title}: ηλ > 2, so 1 − ηλ < −1 and every step of decay makes weights larger.")
+            words.append(f"{title}: ηλ > 2, so each step turns a weight over and makes it larger.")
         elif tau > 5 * exp.steps:
-            words.append(f"{title}: τ is far beyond {exp.steps:,} steps, so decay has hardly begun by the end.")
-    st.caption("  \n".join(lines), help="ηλ is the fraction that one step takes off a weight, τ the number of steps "
-               "in which decay alone takes a weight to about a third.")  # fmt: skip
-    for word in words:
-        st.caption(f":orange-background[{word}]")
+            words.append(f"{title}: τ is far beyond the {exp.steps:,} steps, so decay is invisible here.")
+    st.caption("  \n".join(lines) or "No variant on screen decays.")
+    if words:
+        st.caption("  \n".join(f":orange-background[{word}]" for word in words))
 
 
 def _widget(name: str) -> Any:
