@@ -1,12 +1,12 @@
 """Slider → picture in headless Chromium, beside a bare Streamlit app in the same run: ``python -m bench.latency``.
 
 A move is an arrow key on a slider. It ends when the new text (bare) or the new picture (page 1) has been drawn: a
-frame after the DOM says so. Every λ is one that the server has not seen.
+frame after the DOM says so. Every λ is one that the server has not seen. The two sides alternate in blocks of moves.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import socket
 import subprocess
 import sys
@@ -14,9 +14,9 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -28,7 +28,12 @@ import streamlit as st
 value = st.slider("value", 0, 100, 20)
 st.text(f"value is {value}")
 """
+BARE_SLIDER = "input[type=range]"
+LAMBDA_SLIDER = '[data-testid="stMain"] [data-testid="stSlider"] input[type=range]'
+FIRST_LAMBDA = 1e-4
 MOVES = 24
+"""Moves of each side; the λ slider has this many values above FIRST_LAMBDA."""
+BLOCKS = 4
 
 # The clock starts at the key press and stops when the frame in which the node changed is drawn.
 _WATCH = """
@@ -56,38 +61,57 @@ _WATCH = """
 
 
 @contextmanager
-def served(script: Path, *options: str) -> Iterator[str]:
-    """A Streamlit server of its own for one app, on a free port, until the block ends."""
+def served(script: Path, *options: str, log: Path | None = None) -> Iterator[str]:
+    """A Streamlit server of its own for one app, on a free port, until the block ends.
+
+    Args:
+        script: the app.
+        options: for ``streamlit run``.
+        log: a file for what the server prints.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port), *options]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": None if os.environ.get("WDP_LOUD") else subprocess.DEVNULL}
-    server = subprocess.Popen([*command, "--browser.serverAddress", "localhost"], cwd=ROOT, env=os.environ, **quiet)
-    try:
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
+    with ExitStack() as stack:
+        out = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
+        server = subprocess.Popen(
+            [*command, "--browser.serverAddress", "localhost", *options],
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        stack.callback(_stop, server)
         url = f"http://localhost:{port}"
-        _await_health(url)
+        _await_health(url, server)
         yield url
-    finally:
-        server.terminate()
-        server.wait()
 
 
-def _await_health(url: str, seconds: float = 60) -> None:
+def _await_health(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
             with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
                 return
         except OSError:
-            if time.monotonic() > deadline:
+            if server.poll() is not None or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 
 
-def moves(page: Page, slider: str, selector: str, attribute: str | None, count: int = MOVES) -> list[float]:
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def moves(page: Page, slider: str, selector: str, attribute: str | None, count: int) -> list[float]:
     """Milliseconds of ``count`` slider moves, each waited for before the next."""
     times = []
+    page.bring_to_front()
     for _ in range(count):
         page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
         page.locator(slider).first.focus()
@@ -98,34 +122,41 @@ def moves(page: Page, slider: str, selector: str, attribute: str | None, count: 
     return times
 
 
-def measure() -> tuple[list[float], list[float]]:
-    """(bare app, page 1) in milliseconds, alternating in blocks so that both meet the same machine."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        bare_script = Path(folder) / "bare.py"
+def measure(blocks: int = BLOCKS) -> list[tuple[list[float], list[float]]]:
+    """(bare app, page 1) in milliseconds for each block of moves; both meet the same machine, warmed up by one move."""
+    each = MOVES // BLOCKS
+    with ExitStack() as stack:
+        bare_script = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "bare.py"
         bare_script.write_text(BARE, encoding="utf-8")
-        browser = driver.chromium.launch(executable_path=find_browser(), args=BROWSER_ARGS)
-        with served(bare_script) as bare_url, served(ROOT / "app.py") as url:
-            bare_page, page = browser.new_page(), browser.new_page()
-            bare_page.goto(bare_url)
-            page.goto(f"{url}/?weight_decay=0.0001")
-            page.wait_for_selector(".film[data-charts]", timeout=60_000)
-            bare: list[float] = []
-            ours: list[float] = []
-            for _ in range(4):
-                bare_page.bring_to_front()
-                bare += moves(bare_page, "input[type=range]", '[data-testid="stText"]', None, MOVES // 4)
-                page.bring_to_front()
-                ours += moves(page, '[data-testid="stMain"] [data-testid="stSlider"] input[type=range]', ".film", "data-picture", MOVES // 4)
-        browser.close()
-    return bare, ours
+        chromium = stack.enter_context(sync_playwright()).chromium
+        browser = chromium.launch(executable_path=find_browser(), args=BROWSER_ARGS)
+        stack.callback(browser.close)
+        bare, ours = browser.new_page(), browser.new_page()
+        bare.goto(stack.enter_context(served(bare_script)))
+        ours.goto(f"{stack.enter_context(served(ROOT / 'app.py'))}/?weight_decay={FIRST_LAMBDA}")
+        ours.wait_for_selector(".film[data-charts]", timeout=60_000)
+        sides = (
+            (bare, BARE_SLIDER, '[data-testid="stText"]', None),
+            (ours, LAMBDA_SLIDER, ".film", "data-picture"),
+        )
+        for side in sides:
+            moves(*side, 1)
+        measured = []
+        for _ in range(blocks):
+            times = [moves(*side, each) for side in sides]
+            measured.append((times[0], times[1]))
+        return measured
 
 
 def main() -> None:
-    """Print p50 and p90 of both, and their ratio."""
-    bare, ours = measure()
-    for name, times in (("bare Streamlit app", bare), ("page 1, never-seen λ", ours)):
-        print(f"{name:22s} p50 {median(times):6.0f} ms   p90 {quantiles(times, n=10)[-1]:6.0f} ms   n {len(times)}")
-    print(f"ratio of p50: {median(ours) / median(bare):.2f}")
+    """Print the p50 of both for each block, and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one block of moves")
+    blocks = measure(1 if parser.parse_args().quick else BLOCKS)
+    ratios = [median(ours) / median(bare) for bare, ours in blocks]
+    for (bare, ours), ratio in zip(blocks, ratios, strict=True):
+        print(f"bare app {median(bare):5.0f} ms   page 1 {median(ours):5.0f} ms   ratio {ratio:.2f}   n {len(ours)}")
+    print(f"median ratio {median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})")
 
 
 if __name__ == "__main__":

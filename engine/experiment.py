@@ -59,7 +59,13 @@ class Experiment:
     )  # fmt: skip
     hidden: tuple[int, ...] = _knob(
         (16, 16),
-        Widths("Hidden layers", "Widths of the hidden layers, as 32-32; 0 is logistic regression.", "Model", 4, 128),
+        Widths(
+            "Hidden layers",
+            "Widths of the hidden layers, as 32-32; 0 is logistic regression.",
+            "Model",
+            4,
+            128,
+        ),
     )
     activation: str = _knob(
         "tanh",
@@ -67,7 +73,8 @@ class Experiment:
                {"tanh": "tanh", "relu": "ReLU", "sigmoid": "sigmoid", "identity": "none (linear)"}),
     )  # fmt: skip
     layer_norm: bool = _knob(
-        False, Flag("LayerNorm", "Normalise each hidden layer before its activation (Ba 2016, 1607.06450).", "Model")
+        False,
+        Flag("LayerNorm", "Normalise each hidden layer before its activation (Ba 2016, 1607.06450).", "Model"),
     )
     lr: float = _knob(
         0.7,

@@ -67,19 +67,20 @@ def pair_difference(run: Run, a: Variant, b: Variant, frames: slice = slice(None
     return np.abs(difference).max(axis=1)
 
 
-def layer_norms(run: Run) -> pd.DataFrame:
-    """‖W‖ of every weight matrix at every recorded step, tidy: variant, step, layer (1 is next to the input), norm."""
-    rows = []
-    for name in run.experiment.variants:
-        flat = torch.from_numpy(run.film[:, run.row(name)])
-        for number, layer in enumerate(run.architecture.layers(flat), 1):
-            norms = layer.weight.flatten(1).norm(dim=1).numpy()
-            rows.append(pd.DataFrame({"variant": name, "step": run.steps, "layer": number, "norm": norms}))
-    return pd.concat(rows, ignore_index=True)
+def layer_series(run: Run) -> list[dict[str, NDArray]]:
+    """‖W‖ of every weight matrix at every recorded step: for each layer, input to output, variant to (T,)."""
+    shape = run.film.shape
+    layers = run.architecture.layers(torch.from_numpy(run.film.reshape(-1, shape[2])))
+    norms = [layer.weight.flatten(1).norm(dim=1).numpy().reshape(shape[:2]) for layer in layers]
+    return [dict(zip(run.experiment.variants, norm.T, strict=True)) for norm in norms]
 
 
-def weight_trajectories(run: Run, count: int = 24) -> pd.DataFrame:
-    """Single weights over training, tidy: variant, weight (index), step, value; evenly spaced among all weights."""
+def weight_trajectories(run: Run, count: int = 24) -> tuple[pd.DataFrame, float]:
+    """Single weights over training, evenly spaced among all, and the largest of them in size.
+
+    Returns:
+        A tidy frame variant, weight (index), step, value, and max|w| over the variants that did not diverge.
+    """
     total = run.architecture.weights
     chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
     frames = [
@@ -93,31 +94,36 @@ def weight_trajectories(run: Run, count: int = 24) -> pd.DataFrame:
         )
         for name in run.experiment.variants
     ]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True), float(np.abs(run.film[:, _calm(run)][:, :, chosen]).max())
 
 
-def weight_histogram(run: Run, bins: int = 41) -> pd.DataFrame:
+def histogram(run: Run, bins: int = 31) -> pd.DataFrame:
     """Share of weights in equal bins at every recorded step, tidy: variant, step, low, high, share.
 
     The bins span the 0.2 % to 99.8 % quantiles over all variants that did not diverge; weights beyond count in the
     outer bins.
     """
     weights = run.film[:, :, : run.architecture.weights]
-    calm = [run.row(name) for name, step in run.diverged.items() if step is None] or list(range(weights.shape[1]))
-    reach = max(float(np.abs(np.quantile(weights[:, calm], [0.002, 0.998])).max()), 1e-3)
+    reach = max(float(np.abs(np.quantile(weights[:, _calm(run)], [0.002, 0.998])).max()), 1e-3)
     edges = np.linspace(-reach, reach, bins + 1)
     where = np.clip(np.digitize(weights, edges) - 1, 0, bins - 1)
     shares = np.stack([(where == i).mean(axis=2) for i in range(bins)], axis=-1)
-    shape = shares.shape[:2]
+    frames, runs = shares.shape[:2]
     return pd.DataFrame(
         {
-            "variant": np.tile(np.repeat(run.experiment.variants, bins), shape[0]),
-            "step": np.repeat(run.steps, shape[1] * bins),
-            "low": np.tile(edges[:-1], shape[0] * shape[1]),
-            "high": np.tile(edges[1:], shape[0] * shape[1]),
+            "variant": np.tile(np.repeat(run.experiment.variants, bins), frames),
+            "step": np.repeat(run.steps, runs * bins),
+            "low": np.tile(edges[:-1], frames * runs),
+            "high": np.tile(edges[1:], frames * runs),
             "share": shares.reshape(-1),
         }
     )
+
+
+def _calm(run: Run) -> list[int]:
+    """Rows of the variants that did not diverge, or all where every one did."""
+    rows = [run.row(name) for name, step in run.diverged.items() if step is None]
+    return rows or list(range(len(run.experiment.variants)))
 
 
 def free_decay_curves(run: Run) -> dict[str, NDArray]:
@@ -125,8 +131,3 @@ def free_decay_curves(run: Run) -> dict[str, NDArray]:
     start = float(run.metrics["weight_norm"][0, 0])
     decaying = [variant for variant in run.experiment.chosen if variant.where == "weight"]
     return {v.key: free_decay(start, run.experiment.shrink_of(v), run.steps) for v in decaying}
-
-
-def last_rows(run: Run) -> pd.DataFrame:
-    """The last recorded row of ``run.curves`` for each variant, indexed by variant."""
-    return run.curves.groupby("variant", sort=False).last()

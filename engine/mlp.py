@@ -211,4 +211,3 @@ class _Norm:
         delta.mul_(self.gain)
         along = (delta * self.normal).mean(1, keepdim=True)
         delta.sub_(delta.mean(1, keepdim=True)).sub_(self.normal * along).mul_(self.inverse)
-

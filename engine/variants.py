@@ -75,9 +75,7 @@ class Variant:
     def snippet(self) -> str:
         """The training loop in PyTorch, given model, batches, loss_fn, decayed, groups and the hyperparameters."""
         shrink = (
-            "    with torch.no_grad():\n"
-            "        for w in decayed:\n"
-            f"            w.mul_({self.torch_shrink})\n"
+            f"    with torch.no_grad():\n        for w in decayed:\n            w.mul_({self.torch_shrink})\n"
             if self.torch_shrink
             else ""
         )

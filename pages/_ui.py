@@ -94,30 +94,43 @@ def trained(exp: Experiment) -> Run:
     return run
 
 
-def play(run: Run, page: str, pictures: Callable[[], list[Picture]], fields: bool = True) -> None:
-    """Play the film of a run on a page: the signature table (``fields``) and charts that follow the step."""
-    key = f"{page}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
-    shelf_key = (page, run.experiment)
+def play(run: Run, view: str, pictures: Callable[[], list[Picture]], fields: bool = True) -> None:
+    """Play the film of a run in one view: the signature table (``fields``) and charts that follow the step."""
+    key = f"{view}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
+    shelf_key = (view, run.experiment)
     first = FILMS.get(shelf_key, lambda: film(run, key, [] if fields else pictures(), fields), pulse)
     rest = (lambda: REELS.get(shelf_key, lambda: reel(run, key, pictures()), pulse)) if fields else None
     _film.play(first, rest)
 
 
-def downloads(pictures: dict[str, Callable[[], Picture]]) -> None:
-    """PNG and SVG of each figure, drawn only when clicked."""
+def downloads(pictures: dict[str, Callable[[str], Picture]]) -> None:
+    """PNG (1920 × 1080) and SVG of each figure, drawn only when clicked; each is made for a theme."""
     with st.popover("Download figures", icon=":material/download:"):
-        dark = st.toggle("Dark background", key="export_dark")
-        theme = "dark" if dark else "light"
+        theme = "dark" if st.toggle("Dark background", key="export_dark") else "light"
         for name, make in pictures.items():
             left, right = st.columns(2)
+            file = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
             left.download_button(
-                f"{name}, PNG", lambda make=make: to_png(make(), theme), f"{_file(name)}.png", "image/png",
+                f"{name}, PNG", lambda make=make: to_png(make(theme), theme), f"{file}.png", "image/png",
                 on_click="ignore", key=f"png {name}", width="stretch",
             )  # fmt: skip
             right.download_button(
-                f"{name}, SVG", lambda make=make: to_svg(make(), theme), f"{_file(name)}.svg", "image/svg+xml",
+                f"{name}, SVG", lambda make=make: to_svg(make(theme), theme).encode(), f"{file}.svg", "image/svg+xml",
                 on_click="ignore", key=f"svg {name}", width="stretch",
             )  # fmt: skip
+
+
+def rules(run: Run) -> None:
+    """The update rule, the lesson, the source and the PyTorch code of every variant on screen."""
+    with st.expander("The rules on screen, and their PyTorch code"):
+        for variant in run.experiment.chosen:
+            left, right = st.columns(2)
+            left.markdown(f"**{variant.title}**: {variant.lesson}  \n$${variant.rule}$$  \n_{variant.paper}_")
+            right.code(variant.snippet, language="python")
+        st.caption(
+            "`decayed` are the weight matrices (`p.dim() >= 2`), `groups` puts the rest into a parameter group with "
+            "`weight_decay=0`; with “decay biases and norms too”, everything is in `decayed`."
+        )
 
 
 def _describe(line: st.delta_generator.DeltaGenerator, run: Run) -> None:
@@ -127,7 +140,3 @@ def _describe(line: st.delta_generator.DeltaGenerator, run: Run) -> None:
         f"{len(exp.variants)} models of {exp.parameters:,} parameters, the same initial weights, {exp.steps:,} steps on "
         f"{batch} of {exp.points:,}. Losses are the mean cross-entropy without the penalty."
     )
-
-
-def _file(name: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()).strip("-")

@@ -133,9 +133,7 @@ def separable_exactly(x, y):
 
 def test_separability_is_decided_exactly():
     rng, answers = np.random.default_rng(1), []
-    for _ in range(
-        150
-    ):  # a coarse grid of integers makes points coincide, touch the line and fall on one line
+    for _ in range(150):  # a coarse grid of integers makes points coincide, touch the line and fall on one line
         n = rng.integers(2, 9)
         x, y = rng.integers(-2, 3, size=(n, 2)), rng.integers(0, 2, size=n)
         y[:2] = 0, 1
@@ -179,9 +177,7 @@ def test_one_class_sends_only_the_intercept_off(label, end):
     assert np.array_equal(prior.profile_nll(x, y, [0, 1, 2], [0, 1]), np.zeros((2, 3)))
     # labels that say nothing about w leave its prior as it was
     fit = prior.map_fit(x, y, 0.1)
-    np.testing.assert_allclose(
-        prior.laplace_covariance(x, y, fit, 0.1), np.eye(2) * prior.sigma_of(0.1, 6) ** 2
-    )
+    np.testing.assert_allclose(prior.laplace_covariance(x, y, fit, 0.1), np.eye(2) * prior.sigma_of(0.1, 6) ** 2)
     with pytest.raises(ValueError, match="leave the weights open"):
         prior.laplace_covariance(x, y, fit, 0.0)
     assert prior.window(x, y, 0.1)[1] >= 1
@@ -201,9 +197,7 @@ def test_path_is_the_map_at_each_decay_and_shrinks():
     assert norms[-1] < 0.1
 
 
-@pytest.mark.parametrize(
-    "case", [noisy(25), noisy(150, seed=3, shift=3.0), separated(), ([[1, 0], [0, 1]], [1, 0])]
-)
+@pytest.mark.parametrize("case", [noisy(25), noisy(150, seed=3, shift=3.0), separated(), ([[1, 0], [0, 1]], [1, 0])])
 def test_profile_is_the_minimum_over_the_intercept(case):
     x, y = np.asarray(case[0], dtype=float), np.asarray(case[1])
     w1, w2 = np.array([-40.0, -2.5, 0.0, 0.3, 6.0]), np.array([-9.0, 0.0, 1.5, 60.0])
@@ -219,9 +213,7 @@ def test_profile_is_the_minimum_over_the_intercept(case):
         grid = np.linspace(-z.max() - 8, -z.min() + 8, 400)
         best = grid[np.argmin([nll(b) for b in grid])]
         gap = grid[1] - grid[0]
-        truth = minimize_scalar(
-            nll, bounds=(best - gap, best + gap), method="bounded", options={"xatol": 1e-7}
-        )
+        truth = minimize_scalar(nll, bounds=(best - gap, best + gap), method="bounded", options={"xatol": 1e-7})
         assert surface[j, i] == pytest.approx(truth.fun, rel=1e-10, abs=1e-9)
 
 
@@ -272,9 +264,7 @@ def test_ellipse_is_a_closed_contour_of_the_gaussian():
     line = prior.ellipse(center, covariance, radius=1.7, points=33)
     away = line - center
     assert line.shape == (33, 2)
-    np.testing.assert_allclose(
-        np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance), away), 1.7**2, rtol=1e-9
-    )
+    np.testing.assert_allclose(np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance), away), 1.7**2, rtol=1e-9)
     np.testing.assert_allclose(line[0], line[-1], atol=1e-12)
     circle = prior.ellipse((0, 0), 0.3**2 * np.eye(2))
     np.testing.assert_allclose(np.linalg.norm(circle, axis=1), 0.3, rtol=1e-12)

@@ -81,9 +81,7 @@ def _candidates() -> Iterator[str]:
 
 def _playwright_browser() -> str | None:
     # A process of its own: Playwright's sync API refuses to start twice in one thread.
-    script = (
-        "from playwright.sync_api import *\nwith sync_playwright() as p: print(p.chromium.executable_path)"
-    )
+    script = "from playwright.sync_api import *\nwith sync_playwright() as p: print(p.chromium.executable_path)"
     path = (_output(sys.executable, "-c", script) or "").strip()
     return path if path and Path(path).exists() else None
 
@@ -110,9 +108,7 @@ def _install_from_debian() -> bool:
 def _output(*command: str) -> str | None:
     """What the command prints; None where it fails."""
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout

@@ -16,14 +16,17 @@ from engine.variants import VARIANTS
 Diverged = dict[str, int | None]
 Series = dict[str, NDArray]
 """Variant to its values at the recorded steps, (T,)."""
-LABEL_ROOM = 128
-"""Pixels right of the curves for their labels."""
 CEILING = 1.5
 """A diverged variant's curve is drawn up to this many times the others' largest value."""
 
 
 def norm_curves(
-    steps: NDArray, norms: Series, theory: Series, diverged: Diverged, title: str = "‖w‖: norm of all weights", height: int = 270
+    steps: NDArray,
+    norms: Series,
+    theory: Series,
+    diverged: Diverged,
+    title: str = "‖w‖: norm of all weights",
+    height: int = 270,
 ) -> Picture:
     """‖w‖ over steps for every variant; the theory of free decay as a thin dashed line.
 
@@ -83,20 +86,19 @@ def base(data: str = "curves") -> alt.Chart:
     )
 
 
-def cursor() -> list[alt.Chart]:
-    """The film's cursor: a rule at the param ``step`` and a dot on every curve."""
-    rule = (
+def cursor_rule() -> alt.Chart:
+    """The film's cursor: a rule at the param ``step``."""
+    return (
         alt.Chart(alt.NamedData("cursor"))
         .mark_rule(color=LIGHT["quiet"], strokeWidth=1, opacity=0.6)
         .encode(x=alt.XDatum(alt.expr("step"), type="quantitative"))
     )
-    dots = (
-        base()
-        .transform_filter("datum.step === step")
-        .mark_point(size=42, filled=True, opacity=1, strokeDash=[1, 0])
-        .encode(y=_y("y0"))
-    )
-    return [rule, dots]
+
+
+def _dots() -> alt.Chart:
+    """A dot on every curve at the param ``step``."""
+    dots = base().transform_filter("datum.step === step").mark_point(size=42, filled=True, opacity=1, strokeDash=[1, 0])
+    return dots.encode(y=_y("y0"))
 
 
 @lru_cache(maxsize=64)
@@ -112,8 +114,8 @@ def _curve_spec(columns: int, title: str, theory: bool, height: int) -> dict[str
         .mark_text(align="left", dx=8, fontSize=13)
         .encode(x="step:Q", y=_y("place"), text="title:N", color=alt.Color("variant:N", legend=None))
     )
-    chart = alt.layer(*layers, strong, *cursor(), labels).add_params(alt.param("step", value=0))
-    padding = {"left": 4, "right": LABEL_ROOM, "top": 4, "bottom": 4}
+    chart = alt.layer(*layers, strong, cursor_rule(), _dots(), labels).add_params(alt.param("step", value=0))
+    padding = {"left": 4, "right": 8, "top": 4, "bottom": 4}
     fit = {"type": "fit", "contains": "padding"}
     return static(chart.properties(height=height, title=title, padding=padding, autosize=fit))
 
@@ -163,7 +165,15 @@ def _end_labels(steps: NDArray, series: Series, height: int) -> Rows:
             last["title"] += f", {VARIANTS[key].title}"
             continue
         place = max(value, last["place"] + gap) if last else value
-        labels.append({"variant": key, "step": int(steps[index]), "title": VARIANTS[key].title, "value": value, "place": place})
+        labels.append(
+            {
+                "variant": key,
+                "step": int(steps[index]),
+                "title": VARIANTS[key].title,
+                "value": value,
+                "place": place,
+            }
+        )
     return labels
 
 

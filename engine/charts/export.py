@@ -6,21 +6,18 @@ import vl_convert
 
 from engine.charts.picture import Picture
 
-WIDTH, HEIGHT = 960, 540
-"""The canvas of an export in points; a PNG of scale 2 is 1920 × 1080."""
-
 
 def to_png(picture: Picture, theme: str = "light", scale: float = 2) -> bytes:
-    """PNG of WIDTH · scale × HEIGHT · scale pixels.
+    """PNG of 960 · scale × 540 · scale pixels.
 
     Args:
         picture: what to draw.
         theme: "light" or "dark".
         scale: 2 is 1920 × 1080, 4 is 3840 × 2160.
     """
-    return vl_convert.vegalite_to_png(picture.standalone(theme, WIDTH, HEIGHT), scale=scale)
+    return vl_convert.vegalite_to_png(picture.standalone(theme), scale=scale)
 
 
 def to_svg(picture: Picture, theme: str = "light") -> str:
-    """SVG of WIDTH × HEIGHT points."""
-    return vl_convert.vegalite_to_svg(picture.standalone(theme, WIDTH, HEIGHT))
+    """SVG of 960 × 540 points."""
+    return vl_convert.vegalite_to_svg(picture.standalone(theme))

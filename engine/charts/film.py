@@ -86,7 +86,9 @@ def divergence_note(run: Run, variant: Variant) -> str | None:
     if step is None:
         return None
     shrink = run.experiment.shrink_of(variant)
-    cause = f"ηλ = {shrink:.3g}, factor 1 − ηλ = {1 - shrink:.3g}" if shrink else f"η = {run.experiment.lr_of(variant):g}"
+    cause = (
+        f"ηλ = {shrink:.3g}, factor 1 − ηλ = {1 - shrink:.3g}" if shrink else f"η = {run.experiment.lr_of(variant):g}"
+    )
     return f"diverged at step {step}: {cause}"
 
 
@@ -130,7 +132,7 @@ def _rows(run: Run, frames: slice) -> list[dict[str, Any]]:
         rows.append(
             {
                 "title": title,
-                "notes": _notes(run, line),
+                "notes": notes(run, line),
                 "cells": [variant and index[variant.key] for variant in line],
                 "pair": numbers(pair_difference(run, l2, decay, frames)) if l2 and decay and paired else None,
             }
@@ -158,7 +160,7 @@ def _panels(run: Run, frames: slice) -> list[dict[str, Any]]:
     ]
 
 
-def _notes(run: Run, line: list[Variant | None]) -> list[str]:
+def notes(run: Run, line: list[Variant | None]) -> list[str]:
     """η, λ and ηλ of a row, as short lines."""
     experiment = run.experiment
     present = [variant for variant in line if variant]

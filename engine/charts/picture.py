@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -13,6 +13,8 @@ import numpy as np
 from engine.charts.theme import config, themed
 
 Rows = list[dict[str, Any]]
+WIDTH, HEIGHT = 960, 540
+"""The canvas of an export in points; a PNG of scale 2 is 1920 × 1080."""
 
 
 @dataclass(frozen=True)
@@ -24,28 +26,29 @@ class Picture:
         data: rows for each name of the spec's data.
         alt: what the picture shows now, in a sentence.
         title: for exports; pages print their own.
+        drawn: the spec is in pixels of a WIDTH × HEIGHT canvas, so that an export takes it as it is.
+        square: width and height are to be equal, since both axes have one unit.
     """
 
     spec: dict[str, Any]
     data: dict[str, Rows]
     alt: str
     title: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
+    drawn: bool = False
+    square: bool = False
 
-    def standalone(self, theme: str = "light", width: int = 960, height: int = 540) -> dict[str, Any]:
-        """The complete Vega-Lite spec with its data, of exactly width × height pixels, type sized for a slide."""
-        spec = themed(self.spec, theme)
-        sizes = {} if "vconcat" in spec or "hconcat" in spec else {"width": width, "height": height}
-        return {
-            **spec,
-            **sizes,
-            "title": {"text": self.title, "subtitle": self.extra.get("subtitle", ""), "offset": 14},
-            "padding": self.extra.get("padding", 24),
-            "autosize": {"type": "fit", "contains": "padding"},
-            "background": "#FFFFFF" if theme == "light" else "#0E1117",
-            "datasets": self.data,
-            "config": {**config(theme, 1.15), "background": None},
-        }
+    def standalone(self, theme: str = "light") -> dict[str, Any]:
+        """The complete Vega-Lite spec with its data, of exactly WIDTH × HEIGHT points, its type sized for a slide."""
+        spec = {**themed(self.spec, theme), "width": WIDTH, "height": HEIGHT}
+        if not self.drawn:
+            spec["title"] = {"text": self.title, "offset": 14}
+            spec["padding"] = 24
+            spec["autosize"] = {"type": "fit", "contains": "padding"}
+        if self.square:
+            side = (WIDTH - HEIGHT) // 2
+            spec["padding"] = {"left": side, "right": side, "top": 16, "bottom": 16}
+        paper = "#FFFFFF" if theme == "light" else "#14161A"
+        return {**spec, "background": paper, "datasets": self.data, "config": config(theme, 1.15)}
 
 
 def static(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -59,3 +62,12 @@ def static(chart: alt.TopLevelMixin) -> dict[str, Any]:
 def numbers(values: Any, digits: int = 5) -> list[float | None]:
     """Values as JSON numbers of a few significant digits; what is not finite becomes None."""
     return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in np.asarray(values, dtype=float).tolist()]
+
+
+def short(value: float) -> str:
+    """A number for a caption: two or three significant digits, tiny ones as 0.00, huge ones as powers of ten."""
+    if not math.isfinite(value):
+        return "–"
+    if abs(value) >= 1e4:
+        return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"

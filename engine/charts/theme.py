@@ -42,7 +42,8 @@ PALETTE: dict[str, dict[str, str]] = {
 LIGHT = PALETTE["light"]
 WHERE_TITLE = {"none": "no decay", "gradient": "λ in the gradient (L2)", "weight": "λ on the weight (decay)"}
 DASH = {"SGD": [1, 0], "Momentum": [10, 5], "RMSProp": [2, 3], "Adam": [8, 3, 2, 3]}
-FONT = "Source Sans, Liberation Sans, DejaVu Sans, Arial, sans-serif"
+FONT = "Source Sans, DejaVu Sans, Liberation Sans, Arial, sans-serif"
+"""Streamlit serves the first; exports take the first that is installed (DejaVu has ‖, λ and η in one face)."""
 
 
 def colour_of(variant: Variant) -> str:
@@ -63,7 +64,6 @@ def config(theme: str, scale: float = 1.0) -> dict[str, Any]:
     colour = PALETTE[theme]
     text = {"labelColor": colour["quiet"], "titleColor": colour["quiet"]}
     return {
-        "background": None,
         "font": FONT,
         "view": {"stroke": None},
         "axis": {
