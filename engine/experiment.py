@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any, Self
 
 from engine.datasets import DATASETS, MAX_POINTS
@@ -138,7 +139,7 @@ class Experiment:
         """Number of trained parameters of one model, P."""
         sizes = (2, *self.hidden, 1)
         norms = 2 * sum(self.hidden) if self.layer_norm else 0
-        return sum((before + 1) * after for before, after in zip(sizes, sizes[1:], strict=False)) + norms
+        return sum((before + 1) * after for before, after in pairwise(sizes)) + norms
 
     @property
     def batch(self) -> int:

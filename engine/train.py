@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -253,7 +254,7 @@ class _Trainer:
         """Train through the recorded steps and return the parameters (T, R, P) at each."""
         film = self.w.new_empty(len(steps), *self.w.shape)
         film[0] = self.w
-        for i, (start, stop) in enumerate(zip(steps, steps[1:], strict=False), 1):
+        for i, (start, stop) in enumerate(pairwise(steps), 1):
             before = [state.clone() for state in self.memory]
             for t in range(start + 1, stop + 1):
                 self.step(t)

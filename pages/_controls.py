@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,10 @@ from engine import Experiment
 from engine.experiment import KNOBS
 from engine.knobs import Choice, Flag, Names, Number
 from engine.presets import PRESETS
+from engine.prior import sigma_of
 from engine.theory import time_scale
 
-MODES = {"matched": "matched shrink ηλ", "same": "same λ", "separate": "separate λ"}
+MODES: dict[str, str] = {"matched": "matched shrink ηλ", "same": "same λ", "separate": "separate λ"}
 SHAPES = ["0", "4", "8", "16", "8-8", "16-16", "32-32", "64-64", "16-16-16", "32-32-32"]
 
 
@@ -30,8 +32,8 @@ def sidebar() -> None:
     _keep(Experiment(weight_decay=state.knob_weight_decay, **values))
 
 
-def lambda_bar() -> Experiment:
-    """λ itself, above the picture, with what it means beside it; returns the experiment on screen.
+def lambda_bar(seen_as: Callable[[Experiment], Experiment]) -> Experiment:
+    """λ itself, above the picture, with what it means beside it; returns the experiment that the page shows.
 
     It is drawn inside the page's fragment, so that moving it reruns the page's picture and nothing else.
     """
@@ -44,8 +46,43 @@ def lambda_bar() -> Experiment:
     else:
         _keep(replace(state.experiment, weight_decay=weight_decay))
     with right:
-        _readout(state.experiment)
-    return state.experiment
+        _readout(seen_as(state.experiment))
+    return seen_as(state.experiment)
+
+
+def prior_bar(exp: Experiment) -> None:
+    """σ, which is λ seen as a prior, and N: the page's own handles on two knobs that it shares with all others."""
+    state = st.session_state
+    left, right = st.columns(2, gap="medium")
+    options = sorted({*_grid("weight_decay"), exp.weight_decay}, reverse=True)
+    state.sigma = exp.weight_decay
+    left.select_slider(
+        "Prior width σ = 1/√(λN)", options, key="sigma", on_change=_take_sigma,
+        format_func=lambda value: "∞ (no prior)" if value == 0 else f"{sigma_of(value, exp.points):.3g}",
+        help="The same slider as λ, seen as the standard deviation of the Gaussian prior on each weight.",
+    )  # fmt: skip
+    state.n = exp.points
+    right.select_slider(
+        KNOBS["points"].label, sorted({*_grid("points"), exp.points}), key="n", on_change=_take_points,
+        help="More data outweigh the same prior σ; at fixed λ the prior narrows with N, since λ = 1/(Nσ²).",
+    )  # fmt: skip
+    if state.pop("rerun", False):
+        st.rerun(scope="app")
+
+
+def _grid(name: str) -> tuple[float, ...]:
+    knob = KNOBS[name]
+    assert isinstance(knob, Number)
+    return knob.grid
+
+
+def _take_sigma() -> None:
+    st.session_state.knob_weight_decay = st.session_state.sigma
+
+
+def _take_points() -> None:
+    st.session_state.knob_points = st.session_state.n
+    st.session_state.rerun = True  # the sidebar shows N too
 
 
 def _keep(exp: Experiment) -> None:
@@ -117,16 +154,16 @@ def _data() -> dict[str, Any]:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
         values["seed"] = _widget("seed")
-    right.button("🎲", on_click=_dice, help="Another seed: other points and other initial weights, for all variants.",
-                 width="stretch")  # fmt: skip
+    why = "Another seed: other points, other initial weights."
+    right.button("", icon=":material/casino:", on_click=_dice, help=why, width="stretch")
     return values
 
 
 def _decay() -> dict[str, Any]:
     st.subheader("Decay", divider="gray")
     values = {"variants": _widget("variants")}
-    mode = st.selectbox("λ of Adam and RMSProp", list(MODES), format_func=MODES.get, key="mode",
-                        help="Matched: the same shrink ηλ a step as SGD. Same: the same number λ. Separate: its own.")  # fmt: skip
+    mode = st.selectbox("λ of Adam and RMSProp", list(MODES), format_func=MODES.__getitem__, key="mode",
+                        help="Matched: SGD's shrink ηλ a step. Same: SGD's number λ. Separate: its own.")  # fmt: skip
     adaptive = {"matched": None, "same": st.session_state.knob_weight_decay}
     values["weight_decay_adaptive"] = adaptive[mode] if mode in adaptive else _widget("weight_decay_adaptive")
     values["decay_biases"] = _widget("decay_biases")
@@ -135,22 +172,31 @@ def _decay() -> dict[str, Any]:
 
 def _readout(exp: Experiment) -> None:
     """λ, ηλ and τ of each family, and a word where decay is invisible or explosive."""
+    decaying = [variant for variant in exp.chosen if variant.where != "none"]
     lines, words = [], []
-    families = {variant.adaptive: variant for variant in exp.chosen if variant.where != "none"}
-    for adaptive, variant in sorted(families.items()):
-        title = "Adam family" if adaptive else "SGD family"
-        shrink = exp.shrink_of(variant)
-        tau = time_scale(shrink)
-        shown = "never" if tau == float("inf") else f"{tau:,.0f} steps" if tau >= 10 else f"{tau:.2g} steps"
-        lines.append(f"{title}: λ = **{exp.weight_decay_of(variant):.3g}**, shrink a step ηλ = **{100 * shrink:.2g} %**, "
-                     f"time scale τ = 1/(ηλ) = **{shown}**")  # fmt: skip
-        if shrink > 2:
-            words.append(f"{title}: ηλ > 2, so each step turns a weight over and makes it larger.")
-        elif tau > 5 * exp.steps:
-            words.append(f"{title}: τ is far beyond the {exp.steps:,} steps, so decay is invisible here.")
+    for adaptive, title in ((False, "SGD family"), (True, "Adam family")):
+        family = [variant for variant in decaying if variant.adaptive == adaptive]
+        if not family:
+            continue
+        shrink = exp.shrink_of(family[0])
+        lines.append(
+            f"{title}: λ = **{exp.weight_decay_of(family[0]):.3g}**, shrink a step ηλ = **{100 * shrink:.2g} %**, "
+            f"time scale τ = 1/(ηλ) = **{_steps(time_scale(shrink))}**"
+        )
+        # The L2 term of an adaptive variant has a rate of its own, ηλ/√v, of which τ says nothing.
+        plain = [variant for variant in family if variant.where == "weight" or not adaptive]
+        names = ", ".join(variant.title for variant in plain)
+        if plain and shrink > 2:
+            words.append(f"{names}: ηλ > 2, so a step of decay flips every weight and makes it larger.")
+        elif plain and time_scale(shrink) > 5 * exp.steps:
+            words.append(f"{names}: τ is far beyond the {exp.steps:,} steps, so decay is invisible here.")
     st.caption("  \n".join(lines) or "No variant on screen decays.")
     if words:
         st.caption("  \n".join(f":orange-background[{word}]" for word in words))
+
+
+def _steps(tau: float) -> str:
+    return "never" if tau == float("inf") else f"{tau:,.0f} steps" if tau >= 10 else f"{tau:.2g} steps"
 
 
 def _widget(name: str) -> Any:
@@ -160,9 +206,11 @@ def _widget(name: str) -> Any:
     if isinstance(knob, Flag):
         return st.toggle(knob.label, key=key, help=knob.help)
     if isinstance(knob, Choice):
-        return st.selectbox(knob.label, list(knob.options), format_func=knob.options.get, key=key, help=knob.help)
+        return st.selectbox(
+            knob.label, list(knob.options), format_func=knob.options.__getitem__, key=key, help=knob.help
+        )
     if isinstance(knob, Names):
-        chosen = st.pills(knob.label, list(knob.options), format_func=knob.options.get, key=key, help=knob.help,
+        chosen = st.pills(knob.label, list(knob.options), format_func=knob.options.__getitem__, key=key, help=knob.help,
                           selection_mode="multi")  # fmt: skip
         if chosen:
             return tuple(chosen)

@@ -53,5 +53,5 @@ def ensure_vega() -> None:
         return
     VEGA.parent.mkdir(exist_ok=True)
     draft = VEGA.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(vl_convert.javascript_bundle(), encoding="utf-8")
+    draft.write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
     draft.replace(VEGA)

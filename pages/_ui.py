@@ -5,24 +5,29 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import streamlit as st
 import torch
+from streamlit.runtime.pages_manager import PagesManager
 
 from engine import Experiment, Run, train
 from engine.charts import Picture
-from engine.charts.film import film, reel
 from engine.charts.export import to_png, to_svg
+from engine.charts.film import film, reel
 from pages import _controls, _film
 from pages._shared import Shelf, with_slot
 
 RUNS = Shelf(48)
 FILMS = Shelf(96)
 REELS = Shelf(48)
+SCENES = Shelf(48)
 SWITCH_INTERVAL = 2e-4
 """Seconds after which a training gives way to the thread that talks to browsers. Python's 5 ms made a picture wait up
 to 100 ms behind the next computation: each of the few turns that sending it takes was waited for in full."""
+FORMATS = (("png", "image/png", to_png), ("svg", "image/svg+xml", to_svg))
 PATIENCE = 0.4
 """Seconds of training before the page shows progress."""
 
@@ -47,8 +52,17 @@ def wide() -> None:
     st.html("<style>[data-testid=stMainBlockContainer] {padding: 3.5rem clamp(1rem, 2.5vw, 3rem) 3rem}</style>")
 
 
-def page(title: str, body: Callable[[Experiment], None]) -> None:
-    """A page: its question as the title, the λ slider, and ``body(experiment)``, redrawn alone when λ moves."""
+def page(
+    title: str, body: Callable[[Experiment], None], seen_as: Callable[[Experiment], Experiment] = lambda exp: exp
+) -> None:
+    """A page: its question as the title, the λ slider, and ``body(experiment)``, redrawn alone when λ moves.
+
+    Args:
+        title: the question that the page answers.
+        body: draws the picture and the words of an experiment.
+        seen_as: what the page makes of the shared experiment, where it shows a model of its own.
+    """
+    _in_frame()
     st.title(title)
     if "experiment" not in st.session_state:
         _controls.load_url()
@@ -56,9 +70,20 @@ def page(title: str, body: Callable[[Experiment], None]) -> None:
 
     @st.fragment
     def picture() -> None:
-        body(_controls.lambda_bar())
+        body(_controls.lambda_bar(seen_as))
 
     picture()
+
+
+def _in_frame() -> None:
+    """Start over inside app.py if a fresh server was first asked for this page by its own address.
+
+    Until app.py has called st.navigation once, Streamlit takes the folder pages/ for its older kind of multipage app
+    and runs the page alone.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 def notices() -> None:
@@ -94,6 +119,11 @@ def trained(exp: Experiment) -> Run:
     return run
 
 
+def shared(kind: str, run: Run, work: Callable[[], Any]) -> Any:
+    """Something derived from a run, computed once for all sessions."""
+    return SCENES.get((kind, run.experiment), work, pulse)
+
+
 def play(run: Run, view: str, pictures: Callable[[], list[Picture]], fields: bool = True) -> None:
     """Play the film of a run in one view: the signature table (``fields``) and charts that follow the step."""
     key = f"{view}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
@@ -103,21 +133,25 @@ def play(run: Run, view: str, pictures: Callable[[], list[Picture]], fields: boo
     _film.play(first, rest)
 
 
-def downloads(pictures: dict[str, Callable[[str], Picture]]) -> None:
+def downloads(pictures: Mapping[str, Callable[[str], Picture]]) -> None:
     """PNG (1920 × 1080) and SVG of each figure, drawn only when clicked; each is made for a theme."""
     with st.popover("Download figures", icon=":material/download:"):
         theme = "dark" if st.toggle("Dark background", key="export_dark") else "light"
         for name, make in pictures.items():
-            left, right = st.columns(2)
-            file = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
-            left.download_button(
-                f"{name}, PNG", lambda make=make: to_png(make(theme), theme), f"{file}.png", "image/png",
-                on_click="ignore", key=f"png {name}", width="stretch",
-            )  # fmt: skip
-            right.download_button(
-                f"{name}, SVG", lambda make=make: to_svg(make(theme), theme).encode(), f"{file}.svg", "image/svg+xml",
-                on_click="ignore", key=f"svg {name}", width="stretch",
-            )  # fmt: skip
+            for column, (kind, mime, draw) in zip(st.columns(2), FORMATS, strict=True):
+                column.download_button(
+                    f"{name}, {kind.upper()}",
+                    partial(_drawn, draw, make, theme),
+                    "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()) + f".{kind}",
+                    mime,
+                    on_click="ignore",
+                    key=f"{kind} {name}",
+                    width="stretch",
+                )
+
+
+def _drawn(draw: Callable[[Picture, str], bytes], make: Callable[[str], Picture], theme: str) -> bytes:
+    return draw(make(theme), theme)
 
 
 def rules(run: Run) -> None:
@@ -135,8 +169,8 @@ def rules(run: Run) -> None:
 
 def _describe(line: st.delta_generator.DeltaGenerator, run: Run) -> None:
     exp = run.experiment
-    batch = "all points" if exp.batch == exp.points else f"batches of {exp.batch}"
+    data = f"{exp.points:,} points" if exp.batch == exp.points else f"batches of {exp.batch} of {exp.points:,} points"
     line.caption(
-        f"{len(exp.variants)} models of {exp.parameters:,} parameters, the same initial weights, {exp.steps:,} steps on "
-        f"{batch} of {exp.points:,}. Losses are the mean cross-entropy without the penalty."
+        f"{len(exp.variants)} models of {exp.parameters:,} parameters, the same initial weights, "
+        f"{exp.steps:,} steps on {data}. Losses are the mean cross-entropy without the penalty."
     )

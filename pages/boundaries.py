@@ -33,16 +33,17 @@ def story(run: Run) -> list[str]:
         apart = pair_difference(run, l2, decay).max()
         if apart <= EQUAL:
             lines.append(
-                f"**{l2.title} and {decay.title} are the same:** over all recorded steps no weight differs by more than "
-                f"{apart:.0e}. The penalty's gradient λw turns the step into w − η(g + λw) = (1 − ηλ)w − ηg, "
+                f"**{l2.title} and {decay.title} are the same:** over all recorded steps no weight differs by more "
+                f"than {apart:.0e}. The penalty's gradient λw turns the step into w − η(g + λw) = (1 − ηλ)w − ηg, "
                 "and that is weight decay."
             )
         elif l2.adaptive:
             norm = run.metrics["weight_norm"][-1, run.row(l2.key)] / run.metrics["weight_norm"][0, 0]
+            left = f"{100 * norm:.1f} %" if norm > 1e-3 else "less than 0.1 %"
             dead = (
-                f" Here the penalty has won: ‖w‖ is down to {100 * norm:.2g} % of its start. As part of the gradient, "
-                f"λ = {run.experiment.weight_decay_of(l2):.3g} pulls towards w = 0 and the normalised step marches there; "
-                "on the weight it is a small pull each step, and weights that the data need survive."
+                f" Here the penalty has won: ‖w‖ is down to {left} of its start. As part of the gradient, "
+                f"λ = {run.experiment.weight_decay_of(l2):.3g} pulls towards w = 0 and the normalised step marches "
+                "there; on the weight it is a small pull each step, and weights that the data need survive."
             )
             lines.append(
                 f"**{l2.title} and {decay.title} are not the same:** some weight differs by up to {apart:.2g}. "
@@ -51,13 +52,13 @@ def story(run: Run) -> list[str]:
             )
         elif l2.has_momentum:
             lines.append(
-                f"**{l2.title} and {decay.title} are not the same** at μ = {run.experiment.momentum:g}: some weight differs "
-                f"by up to {apart:.2g}. The velocity remembers the pull λw of L2, and does not remember decay."
+                f"**{l2.title} and {decay.title} are not the same** at μ = {run.experiment.momentum:g}: a weight "
+                f"differs by up to {apart:.2g}. The velocity remembers the pull λw of L2, and does not remember decay."
             )
         else:
             lines.append(
-                f"**{l2.title} and {decay.title} are the same on paper,** yet some weight differs by up to {apart:.2g}: at "
-                "this learning rate training is unstable and rounding errors grow. A smaller η brings the = back."
+                f"**{l2.title} and {decay.title} are the same on paper,** yet a weight differs by up to {apart:.2g}: "
+                "at this learning rate training is unstable and rounding errors grow. A smaller η brings the = back."
             )
     return lines
 

@@ -314,6 +314,7 @@ class Player {
     const config = film.config[this.dark ? "dark" : "light"];
     const texts = film.charts.map((chart) => JSON.stringify([chart.spec, this.dark]));
     if (texts.length !== this.views.length) this.clearCharts();
+    this.charts.classList.toggle("led", texts.length > 2);
     await Promise.all(film.charts.map(async (chart, i) => {
       const old = this.views[i];
       if (old?.text === texts[i]) {
@@ -326,13 +327,13 @@ class Player {
       const holder = old?.holder ?? this.charts.appendChild(element("div", "chart"));
       holder.setAttribute("role", "img");
       holder.setAttribute("aria-label", chart.alt);
-      holder.style.height = `${chart.spec.height}px`;
+      holder.style.height = `${size(chart, holder).height}px`;
       const spec = JSON.parse(this.dark ? recolour(JSON.stringify(chart.spec), film.palette) : JSON.stringify(chart.spec));
       const options = { config, actions: false, renderer: "canvas", tooltip: false, logLevel: 1 };
-      const { view } = await embed(holder, { ...spec, width: "container", datasets: chart.data }, options);
+      const { view } = await embed(holder, { ...spec, ...size(chart, holder), background: "transparent", datasets: chart.data }, options);
       this.views[i] = { view, holder, text: texts[i] };
       await view.signal("step", film.steps[this.frame]).runAsync();
-      new ResizeObserver(() => view.resize().runAsync()).observe(holder);
+      if (!chart.square) new ResizeObserver(() => view.resize().runAsync()).observe(holder);
     }));
   }
 
@@ -341,6 +342,13 @@ class Player {
     this.views = [];
     this.charts.replaceChildren();
   }
+}
+
+// A square chart has one unit on both axes: what axes and title take is given back, so that circles are round.
+function size(chart, holder) {
+  if (!chart.square) return { width: "container", height: chart.spec.height };
+  const width = Math.min(holder.clientWidth, 560);
+  return { width, height: width + 20 };
 }
 
 function element(tag, name, text) {

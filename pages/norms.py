@@ -1,15 +1,18 @@
 """Page 2, Weight norms: what decay does to the size of weights, with theory beside it."""
 
+from functools import partial
+
 import streamlit as st
 
 from engine import Experiment, Run
 from engine.charts import Picture
 from engine.charts.curves import norm_curves
+from engine.charts.picture import short
 from engine.charts.weights import weight_histogram, weight_paths
 from engine.measure import free_decay_curves, histogram, layer_series, weight_trajectories
 from pages import _ui
 
-VIEWS = {"layers": "By layer", "weights": "Single weights", "histogram": "Histogram"}
+VIEWS: dict[str, str] = {"layers": "By layer", "weights": "Single weights", "histogram": "Histogram"}
 
 
 def body(experiment: Experiment) -> None:
@@ -22,22 +25,25 @@ def body(experiment: Experiment) -> None:
         )
 
     view = st.segmented_control(
-        "Below the norms, show", list(VIEWS), format_func=VIEWS.get, default="layers", key="view"
+        "Below the norms, show", list(VIEWS), format_func=VIEWS.__getitem__, default="layers", key="view"
     )
     view = view or "layers"
     _ui.play(run, f"norms {view}", lambda: [norms(), *details(run, view)], fields=False)
     for line in story(run):
         st.markdown(line)
     shown = {"Norms": norms}
-    shown |= {
-        f"{VIEWS[view]} {i}": lambda theme, i=i: details(run, view)[i - 1] for i in range(1, _count(run, view) + 1)
-    }
+    for i in range(_count(run, view)):
+        shown[f"{VIEWS[view]} {i + 1}"] = partial(detail, run, view, i)
     _ui.downloads(shown)
     _ui.rules(run)
 
 
 def _count(run: Run, view: str) -> int:
     return len(run.experiment.hidden) + 1 if view == "layers" else len(run.experiment.variants)
+
+
+def detail(run: Run, view: str, i: int, theme: str = "light") -> Picture:
+    return details(run, view)[i]
 
 
 def details(run: Run, view: str) -> list[Picture]:
@@ -61,11 +67,11 @@ def story(run: Run) -> list[str]:
     ends = dict(zip(run.experiment.chosen, run.metrics["weight_norm"][-1], strict=True))
     free = {v: n for v, n in ends.items() if v.where == "none"}
     held = {v: n for v, n in ends.items() if v.where != "none"}
-    lines = [f"All variants start at ‖w‖ = {start:.3g}, from the same weights."]
+    lines = [f"All variants start at ‖w‖ = {short(start)}, from the same weights."]
     if free:
-        lines[0] += " Without decay: " + ", ".join(f"{v.title} ends at {n:.3g}" for v, n in free.items()) + "."
+        lines[0] += " Without decay: " + ", ".join(f"{v.title} ends at {short(n)}" for v, n in free.items()) + "."
     if held:
-        lines[0] += " With it: " + ", ".join(f"{v.title} {n:.3g}" for v, n in held.items()) + "."
+        lines[0] += " With it: " + ", ".join(f"{v.title} {short(n)}" for v, n in held.items()) + "."
     if any(v.where == "weight" for v in held):
         lines.append(
             "The dashed line is decay alone, ‖w₀‖ · |1 − ηλ|ᵗ: where the norm would go if the data never pushed. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
@@ -24,6 +24,7 @@ LEFT, TOP, GAP, PAIR, CAPTION = 92, 76, 14, 78, 22
 """Points left and above the panels, between them, for the = sign, and for the line under each."""
 
 RESOLUTION = 160
+ALIGNED: tuple[Literal["left", "center"], ...] = ("left", "center")
 
 
 def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
@@ -55,7 +56,7 @@ def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
     )
     for column, where in enumerate(COLUMNS):
         data["texts"].append(
-            _text(_x(column, width) + width / 2, TOP - 12, WHERE_TITLE[where], 15, "middle", where, True)
+            _text(_x(column, width) + width / 2, TOP - 12, WHERE_TITLE[where], 15, "center", where, True)
         )
     metrics = {name: values[0] for name, values in run.metrics_at(frames).items()}
     for r, (title, line) in enumerate(rows):
@@ -84,17 +85,17 @@ def _text(x: float, y: float, text: str, size: float, align: str, tone: str, bol
 
 
 def _head(run: Run, title: str, line: list[Variant | None], y: float) -> Rows:
-    texts = [_text(14, y - 12, title, 17 if len(title) < 10 else 11, "start", "ink", True)]
-    return texts + [_text(14, y + 8 + 17 * i, note, 13, "start", "quiet") for i, note in enumerate(notes(run, line))]
+    texts = [_text(14, y - 12, title, 17 if len(title) < 10 else 11, "left", "ink", True)]
+    return texts + [_text(14, y + 8 + 17 * i, note, 13, "left", "quiet") for i, note in enumerate(notes(run, line))]
 
 
 def _captions(run: Run, variant: Variant, metrics: dict[str, float], box: tuple[float, ...]) -> Rows:
     x, y, width, height = box
     loss, norm = short(metrics["test_loss"]), short(metrics["weight_norm"])
     caption = f"test loss {loss}   accuracy {metrics['test_accuracy']:.0%}   ‖w‖ {norm}"
-    texts = [_text(x + width / 2, y + height + 13, caption, 13, "middle", "ink")]
+    texts = [_text(x + width / 2, y + height + 13, caption, 13, "center", "ink")]
     note = divergence_note(run, variant)
-    return [*texts, _text(x + width / 2, y + 14, note, 11, "middle", "ink", True)] if note else texts
+    return [*texts, _text(x + width / 2, y + 14, note, 11, "center", "ink", True)] if note else texts
 
 
 def _pair(run: Run, line: list[Variant | None], frames: slice, x: float, y: float) -> Rows:
@@ -103,8 +104,8 @@ def _pair(run: Run, line: list[Variant | None], frames: slice, x: float, y: floa
         return []
     apart = float(pair_difference(run, l2, decay, frames)[0])
     sign = "=" if apart <= EQUAL else "≠"
-    return [_text(x, y - 8, sign, 36, "middle", "ink", True), _text(x, y + 20, "max|Δw|", 12, "middle", "ink"),
-            _text(x, y + 35, f"{apart:.1g}", 12, "middle", "ink")]  # fmt: skip
+    return [_text(x, y - 8, sign, 36, "center", "ink", True), _text(x, y + 20, "max|Δw|", 12, "center", "ink"),
+            _text(x, y + 35, f"{apart:.1g}", 12, "center", "ink")]  # fmt: skip
 
 
 def _field(logits: NDArray, theme: str) -> str:
@@ -170,10 +171,10 @@ def _spec() -> dict[str, Any]:
     texts = [
         named["texts"]
         .transform_filter(f"datum.align === '{align}' && datum.bold === {'true' if bold else 'false'}")
-        .mark_text(align=anchor, baseline="middle", fontWeight="bold" if bold else "normal")
+        .mark_text(align=align, baseline="middle", fontWeight="bold" if bold else "normal")
         .encode(x=x, y=y, text="text:N", size=alt.Size("size:Q", scale=None),
                 color=alt.Color("tone:N", scale=tones, legend=None))
-        for align, anchor in (("start", "left"), ("middle", "center"))
+        for align in ALIGNED
         for bold in (True, False)
     ]  # fmt: skip
     chart = alt.layer(images, contours, points, *texts).resolve_scale(color="independent", fill="independent")

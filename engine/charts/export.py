@@ -18,6 +18,6 @@ def to_png(picture: Picture, theme: str = "light", scale: float = 2) -> bytes:
     return vl_convert.vegalite_to_png(picture.standalone(theme), scale=scale)
 
 
-def to_svg(picture: Picture, theme: str = "light") -> str:
-    """SVG of 960 × 540 points."""
-    return vl_convert.vegalite_to_svg(picture.standalone(theme))
+def to_svg(picture: Picture, theme: str = "light") -> bytes:
+    """SVG of 960 × 540 points, UTF-8."""
+    return vl_convert.vegalite_to_svg(picture.standalone(theme)).encode()

@@ -73,7 +73,8 @@ def signature_rows(run: Run) -> list[tuple[str, list[Variant | None]]]:
             column = COLUMNS.index(variant.where)
             line = next((line for line in placed if line[column] is None), None)
             if line is None:
-                placed.append(line := [None, None, None])
+                line = [None, None, None]
+                placed.append(line)
             line[column] = variant
         rows.append((family, placed[0]))
         rows += [(next(v.title for v in line if v), line) for line in placed[1:]]
@@ -98,7 +99,7 @@ def _packed(header: dict[str, Any], run: Run, frames: slice, fields: bool, pictu
     if fields:
         header["rows"], header["panels"] = _rows(run, frames), _panels(run, frames)
         header["scale"], values = _fields(run, frames)
-    header["charts"] = [{"spec": p.spec, "data": p.data, "alt": p.alt} for p in pictures]
+    header["charts"] = [{"spec": p.spec, "data": p.data, "alt": p.alt, "square": p.square} for p in pictures]
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     return struct.pack("<I", len(text)) + text + values
 

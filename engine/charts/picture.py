@@ -53,7 +53,7 @@ class Picture:
 
 def static(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """The dict of an Altair chart, without the parts that a page or an export sets itself."""
-    spec = json.loads(chart.to_json(validate=True))  # type: ignore[attr-defined]
+    spec = json.loads(chart.to_json(validate=True))
     for key in ("config", "$schema", "datasets"):
         spec.pop(key, None)
     return spec

@@ -63,7 +63,7 @@ def weight_histogram(shares: pd.DataFrame, variant: str, top: float) -> Picture:
     )
 
 
-def _properties(chart: alt.LayerChart, variant: str) -> dict[str, Any]:
+def _properties(chart: alt.LayerChart | alt.FacetChart, variant: str) -> dict[str, Any]:
     padding = {"left": 4, "right": 8, "top": 4, "bottom": 4}
     fit = {"type": "fit", "contains": "padding"}
     chart = chart.add_params(alt.param("step", value=0))

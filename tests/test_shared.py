@@ -1,0 +1,101 @@
+"""Work shared by sessions: computed once, bounded, and given up at once by who has moved on."""
+
+import threading
+
+import pytest
+
+from pages._shared import TRAININGS_AT_ONCE, Shelf, with_slot
+
+
+class MovedOn(Exception):
+    pass
+
+
+def idle():
+    return None
+
+
+def test_the_same_key_is_computed_once_for_all_who_ask_at_once():
+    shelf, calls, gate = Shelf(4), [], threading.Event()
+
+    def work():
+        calls.append(1)
+        gate.wait(10)
+        return "result"
+
+    waiting = threading.Event()
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(shelf.get("k", work, waiting.set))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert waiting.wait(10)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert results == ["result"] * 5
+    assert len(calls) == 1
+
+
+def test_the_least_recently_used_leaves_first():
+    shelf, computed = Shelf(2), []
+
+    def get(key):
+        return shelf.get(key, lambda: computed.append(key), idle)
+
+    for key in ("a", "b", "a", "c", "a", "b"):
+        get(key)
+    assert computed == ["a", "b", "c", "b"]
+
+
+def test_work_that_fails_leaves_no_trace_and_the_next_one_computes():
+    shelf = Shelf(2)
+
+    def fail():
+        raise MovedOn
+
+    with pytest.raises(MovedOn):
+        shelf.get("k", fail, idle)
+    assert shelf.get("k", lambda: 7, idle) == 7
+
+
+def test_waiting_for_another_session_ends_when_the_visitor_moves_on():
+    shelf, started, gate = Shelf(2), threading.Event(), threading.Event()
+
+    def work():
+        started.set()
+        gate.wait(10)
+
+    def leave():
+        raise MovedOn
+
+    thread = threading.Thread(target=lambda: shelf.get("k", work, idle))
+    thread.start()
+    assert started.wait(10)
+    with pytest.raises(MovedOn):
+        shelf.get("k", work, leave)
+    gate.set()
+    thread.join(10)
+
+
+def test_only_so_many_train_at_once_and_waiting_can_be_left():
+    gate, inside = threading.Event(), threading.Semaphore(0)
+
+    def work():
+        inside.release()
+        gate.wait(10)
+
+    threads = [threading.Thread(target=with_slot, args=(work, idle)) for _ in range(TRAININGS_AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert inside.acquire(timeout=10)
+
+    def leave():
+        raise MovedOn
+
+    with pytest.raises(MovedOn):
+        with_slot(lambda: pytest.fail("no slot was free"), leave)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert with_slot(lambda: "free again", idle) == "free again"
