@@ -180,7 +180,7 @@ def _readout(exp: Experiment) -> None:
             continue
         shrink = exp.shrink_of(family[0])
         lines.append(
-            f"{title}: λ = **{exp.weight_decay_of(family[0]):.3g}**, shrink a step ηλ = **{100 * shrink:.2g} %**, "
+            f"{title}: λ = **{exp.weight_decay_of(family[0]):.3g}**, shrink a step ηλ = **{_percent(shrink)}**, "
             f"time scale τ = 1/(ηλ) = **{_steps(time_scale(shrink))}**"
         )
         # The L2 term of an adaptive variant has a rate of its own, ηλ/√v, of which τ says nothing.
@@ -193,6 +193,10 @@ def _readout(exp: Experiment) -> None:
     st.caption("  \n".join(lines) or "No variant on screen decays.")
     if words:
         st.caption("  \n".join(f":orange-background[{word}]" for word in words))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:,.0f} %" if share >= 1 else f"{100 * share:.2g} %"
 
 
 def _steps(tau: float) -> str:

@@ -6,6 +6,7 @@ from engine import Experiment, Run
 from engine.charts import Picture
 from engine.charts.boundary import signature
 from engine.charts.curves import loss_curves, norm_curves
+from engine.charts.film import divergence_note
 from engine.measure import EQUAL, pair_difference, pairs
 from pages import _ui
 
@@ -28,8 +29,14 @@ def body(experiment: Experiment) -> None:
 
 def story(run: Run) -> list[str]:
     """What the pictures of this run show, pair by pair, with its numbers."""
-    lines = []
+    lines = [
+        f"**{variant.title} {note}.** Its picture stays at the last step before; the others go on."
+        for variant in run.experiment.chosen
+        if (note := divergence_note(run, variant))
+    ]
     for l2, decay in pairs(run):
+        if run.diverged[l2.key] is not None or run.diverged[decay.key] is not None:
+            continue
         apart = pair_difference(run, l2, decay).max()
         if apart <= EQUAL:
             lines.append(

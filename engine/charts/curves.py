@@ -39,13 +39,15 @@ def norm_curves(
         height: pixels.
     """
     shown = _limited(norms, diverged)
+    top = _top(shown)
+    theory = {key: np.where(values <= CEILING * top, values, np.nan) for key, values in theory.items()}
     return Picture(
-        _curve_spec(1, title, bool(theory), height),
+        _curve_spec(1, title, _note(diverged), bool(theory), height),
         {
             "curves": _rows(steps, shown),
             "theory": _rows(steps, theory),
             "cursor": [{}],
-            "labels": _end_labels(steps, shown, height),
+            "labels": _end_labels(steps, shown, diverged, height),
         },
         alt=f"{title} over steps. {_sentence(shown, '‖w‖')}",
         title=title,
@@ -65,11 +67,11 @@ def loss_curves(steps: NDArray, test: Series, train: Series, diverged: Diverged,
     test, train = _limited(test, diverged), _limited(train, diverged)
     title = "Data loss: test thick, train thin"
     return Picture(
-        _curve_spec(2, title, False, height),
+        _curve_spec(2, title, _note(diverged), False, height),
         {
             "curves": _rows(steps, test, train),
             "cursor": [{}],
-            "labels": _end_labels(steps, test, height),
+            "labels": _end_labels(steps, test, diverged, height),
         },
         alt=f"Data loss over steps. {_sentence(test, 'test loss')}",
         title="Data loss over training: test thick, train thin",
@@ -102,7 +104,7 @@ def _dots() -> alt.Chart:
 
 
 @lru_cache(maxsize=64)
-def _curve_spec(columns: int, title: str, theory: bool, height: int) -> dict[str, Any]:
+def _curve_spec(columns: int, title: str, note: str, theory: bool, height: int) -> dict[str, Any]:
     y = alt.Y("y0:Q", title=None, scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(tickCount=5))
     strong = base().mark_line(strokeWidth=2.4, clip=True).encode(y=y)
     layers = [base().mark_line(strokeWidth=1, opacity=0.65, clip=True).encode(y=_y(f"y{i}")) for i in range(1, columns)]
@@ -117,7 +119,13 @@ def _curve_spec(columns: int, title: str, theory: bool, height: int) -> dict[str
     chart = alt.layer(*layers, strong, cursor_rule(), _dots(), labels).add_params(alt.param("step", value=0))
     padding = {"left": 4, "right": 8, "top": 4, "bottom": 4}
     fit = {"type": "fit", "contains": "padding"}
-    return static(chart.properties(height=height, title=title, padding=padding, autosize=fit))
+    return static(chart.properties(height=height, title=alt.Title(title, subtitle=note), padding=padding, autosize=fit))
+
+
+def _note(diverged: Diverged) -> str:
+    """Which curves end early, and why."""
+    gone = [f"{VARIANTS[key].title} at step {step:,}" for key, step in diverged.items() if step is not None]
+    return f"diverged: {', '.join(gone)}" if gone else ""
 
 
 def _y(field: str) -> alt.Y:
@@ -143,6 +151,13 @@ def _limited(series: Series, diverged: Diverged) -> Series:
     return {key: np.where(values <= ceiling, values, np.nan) for key, values in series.items()}
 
 
+def _top(series: Series) -> float:
+    """The largest finite value of any curve, or 1 where there is none above 0."""
+    return (
+        max((float(np.nanmax(values)) for values in series.values() if np.isfinite(values).any()), default=1.0) or 1.0
+    )
+
+
 def _ends(series: Series) -> list[tuple[int, float, str]]:
     """(index, value, variant) of the last finite point of every curve."""
     ends = []
@@ -153,12 +168,13 @@ def _ends(series: Series) -> list[tuple[int, float, str]]:
     return ends
 
 
-def _end_labels(steps: NDArray, series: Series, height: int) -> Rows:
+def _end_labels(steps: NDArray, series: Series, diverged: Diverged, height: int) -> Rows:
     """A label at the end of each curve: curves of one colour that end together share one, near ones make room."""
-    top = max((float(np.nanmax(values)) for values in series.values() if np.isfinite(values).any()), default=1.0) or 1.0
+    top = _top(series)
     gap = 15 * top / max(height - 60, 1)
     labels: Rows = []
-    for index, value, key in sorted(_ends(series), key=lambda end: end[1]):
+    ends = [end for end in _ends(series) if diverged.get(end[2]) is None]
+    for index, value, key in sorted(ends, key=lambda end: end[1]):
         last = labels[-1] if labels else None
         tone = VARIANTS[key].where
         if last and value - last["value"] < 0.004 * top and VARIANTS[last["variant"]].where == tone:

@@ -41,7 +41,9 @@ class Picture:
         """The complete Vega-Lite spec with its data, of exactly WIDTH × HEIGHT points, its type sized for a slide."""
         spec = {**themed(self.spec, theme), "width": WIDTH, "height": HEIGHT}
         if not self.drawn:
-            spec["title"] = {"text": self.title, "offset": 14}
+            drawn = spec.get("title", {})
+            subtitle = drawn.get("subtitle", "") if isinstance(drawn, dict) else ""
+            spec["title"] = {"text": self.title, "subtitle": subtitle, "offset": 14}
             spec["padding"] = 24
             spec["autosize"] = {"type": "fit", "contains": "padding"}
         if self.square:

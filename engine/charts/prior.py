@@ -51,7 +51,7 @@ def weight_space(scene: Scene) -> Picture:
         marks[1]["label"], marks[0]["label"] = "", "MAP, MLE"
     notes = _notes(scene)
     return Picture(
-        _weight_spec(),
+        _weight_spec(float(f"{reach:.2g}")),
         {
             "lines": lines,
             "trails": trails,
@@ -66,7 +66,6 @@ def weight_space(scene: Scene) -> Picture:
             ],
             "marks": [mark for mark in marks if mark["show"]],
             "notes": notes,
-            "frame": [{"x": -reach, "y": -reach}, {"x": reach, "y": reach}],
         },
         alt=f"Weight space of logistic regression. Prior of σ = {short(scene.sigma)}; "
         + "; ".join(f"{mark['name']} at ({mark['x']:.2f}, {mark['y']:.2f})" for mark in marks if mark["show"]),
@@ -164,31 +163,35 @@ def _boundary(at: NDArray, box: NDArray, level: float = 0.0) -> NDArray | None:
     return np.array([ends[0], ends[-1]]) if len(ends) > 1 else None
 
 
-def _axes(x_title: str, y_title: str) -> tuple[alt.X, alt.Y]:
-    scale, axis = alt.Scale(nice=False, zero=False), alt.Axis(tickCount=7)
+def _axes(x_title: str, y_title: str, domain: list[float] | None = None) -> tuple[alt.X, alt.Y]:
+    scale = alt.Scale(nice=False, zero=False, domain=domain or alt.Undefined)
+    axis = alt.Axis(tickCount=7)
     return alt.X("x:Q", title=x_title, scale=scale, axis=axis), alt.Y("y:Q", title=y_title, scale=scale, axis=axis)
 
 
-def _finished(chart: alt.LayerChart | alt.FacetChart, title: str) -> dict[str, Any]:
+def _finished(chart: alt.LayerChart | alt.FacetChart, title: str, subtitle: str) -> dict[str, Any]:
     chart = chart.add_params(alt.param("step", value=0)).resolve_scale(color="independent", strokeDash="independent")
-    return static(chart.properties(height=SIDE, title=title, autosize={"type": "fit", "contains": "padding"}))
+    return static(
+        chart.properties(
+            height=SIDE, title=alt.Title(title, subtitle=subtitle), autosize={"type": "fit", "contains": "padding"}
+        )
+    )
 
 
-@lru_cache(maxsize=1)
-def _weight_spec() -> dict[str, Any]:
-    x, y = _axes("weight w₁", "weight w₂")
+@lru_cache(maxsize=64)
+def _weight_spec(reach: float) -> dict[str, Any]:
+    x, y = _axes("weight w₁", "weight w₂", [-reach, reach])
     kinds = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
     kind = alt.Color("kind:N", scale=kinds, legend=None)
     colours, dashes = variant_scales()
     tone = alt.Color("variant:N", scale=alt.Scale(**colours), legend=None)
     dash = alt.StrokeDash("variant:N", scale=alt.Scale(**dashes), legend=None)
-    named = {name: alt.Chart(alt.NamedData(name)) for name in ("frame", "lines", "trails", "names", "marks", "notes")}
-    frame = named["frame"].mark_point(opacity=0).encode(x=x, y=y)
+    named = {name: alt.Chart(alt.NamedData(name)) for name in ("lines", "trails", "names", "marks", "notes")}
 
     def curve(which: str, width: float, opacity: float, dashed: list[int]) -> alt.Chart:
         picked = named["lines"].transform_filter(f"datum.kind === '{which}'")
         marked = picked.mark_line(strokeWidth=width, opacity=opacity, strokeDash=dashed, clip=True)
-        return marked.encode(x="x:Q", y="y:Q", color=kind, detail="line:N", order="order:Q")
+        return marked.encode(x=x, y=y, color=kind, detail="line:N", order="order:Q")
 
     curves = [
         curve("likelihood", 1, 0.55, [1, 0]),
@@ -200,7 +203,7 @@ def _weight_spec() -> dict[str, Any]:
     heads = (
         named["trails"].transform_filter("datum.step === step").mark_point(size=70, filled=True, opacity=1, clip=True)
     )
-    marks = named["marks"].mark_point(size=110, strokeWidth=2, filled=False, color=LIGHT["ink"], opacity=1)
+    marks = named["marks"].mark_point(size=110, strokeWidth=2, filled=False, color=LIGHT["ink"], opacity=1, clip=True)
     names = named["names"].mark_text(align="left", fontSize=14, fontWeight="bold")
     shapes = alt.Scale(domain=["MAP", "MLE", "scikit-learn"], range=["diamond", "square", "cross"])
     labels = named["marks"].mark_text(align="left", dx=10, dy=-9, fontSize=14, fontWeight="bold", color=LIGHT["ink"])
@@ -208,7 +211,6 @@ def _weight_spec() -> dict[str, Any]:
         named["notes"].mark_text(baseline="top", dy=4, fontSize=13).encode(x="x:Q", y="y:Q", text="text:N", color=kind)
     )
     chart = alt.layer(
-        frame,
         *curves,
         trails.encode(x="x:Q", y="y:Q", color=tone, strokeDash=dash, order="step:Q"),
         heads.encode(x="x:Q", y="y:Q", color=tone),
@@ -217,7 +219,7 @@ def _weight_spec() -> dict[str, Any]:
         labels.encode(x="x:Q", y="y:Q", text="label:N"),
         notes,
     )
-    return _finished(chart, "Weight space")
+    return _finished(chart, "Weight space", "orange prior, grey likelihood, black posterior, dotted MAP(λ)")
 
 
 @lru_cache(maxsize=1)
@@ -252,4 +254,4 @@ def _data_spec() -> dict[str, Any]:
             strokeDash=alt.StrokeDash("variant:N", scale=alt.Scale(**dashes), legend=None),
         ),
     )
-    return _finished(chart, "Data space: thick MAP, dashed MLE, hairlines P = 0.1 and 0.9 of the MAP")
+    return _finished(chart, "Data space: the line P(y=1) = 1/2", "thick MAP with P = 0.1 and 0.9, dashed MLE")

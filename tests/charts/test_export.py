@@ -83,9 +83,22 @@ def test_signature_of_a_diverged_run_of_every_variant_says_so():
     assert Image.open(io.BytesIO(to_png(signature(run)))).size == (1920, 1080)
 
 
-def test_a_diverged_curve_does_not_flatten_the_others(run):
+def test_a_diverged_curve_does_not_flatten_the_others():
     wild = train(Experiment(steps=80, weight_decay=5.0), dtype=torch.float64)
     picture = norm_curves(wild.steps, wild.series("weight_norm"), {}, wild.diverged)
     calm = max(wild.series("weight_norm")[key].max() for key, step in wild.diverged.items() if step is None)
     assert max(row["y0"] for row in picture.data["curves"] if row["y0"] is not None) <= 1.5 * calm + 1e-9
-    assert norm_curves(run.steps, run.series("weight_norm"), {}, run.diverged).spec == picture.spec
+    assert "diverged: SGD + L2 at step" in picture.spec["title"]["subtitle"]
+
+
+def test_only_the_data_changes_with_the_numbers(run):
+    other = train(Experiment(steps=60, weight_decay=0.1, seed=4), dtype=torch.float64)
+    specs = [norm_curves(r.steps, r.series("weight_norm"), {}, r.diverged).spec for r in (run, other)]
+    assert specs[0] == specs[1]
+
+
+def test_theory_that_explodes_does_not_set_the_scale():
+    wild = train(Experiment(steps=400, weight_decay=5.0), dtype=torch.float64)
+    picture = norm_curves(wild.steps, wild.series("weight_norm"), free_decay_curves(wild), wild.diverged)
+    top = max(row["y0"] for row in picture.data["curves"] if row["y0"] is not None)
+    assert max(row["y0"] for row in picture.data["theory"] if row["y0"] is not None) <= 1.5 * top

@@ -23,7 +23,7 @@ def drawn(seed, **knobs):
     meets large steps, an error of 1e-16 in the initial weights alone ends at 1e-3.
     """
     rng = np.random.default_rng(seed)
-    low, high = np.log([[1e-4, 30, 1e-4, 1e-3], [1e-3, 100, 1e-3, 2e-2]])
+    low, high = np.log([[1e-4, 30, 5e-5, 1e-3], [5e-4, 100, 5e-4, 2e-2]])
     lr_adaptive, ratio, weight_decay, separate = np.exp(rng.uniform(low, high))
     if knobs["layer_norm"]:
         lr_adaptive, ratio = lr_adaptive / 3, ratio / 2
