@@ -65,7 +65,7 @@ class Experiment:
             "Widths of the hidden layers, as 32-32; 0 is logistic regression.",
             "Model",
             4,
-            128,
+            64,
         ),
     )
     activation: str = _knob(
@@ -203,6 +203,7 @@ class Experiment:
         if self.cost <= VISITOR_BUDGET:
             return self, notices
         steps = max(1, int(self.steps * VISITOR_BUDGET / self.cost))
+        steps -= steps % 10 ** max(0, len(str(steps)) - 2)  # two digits are enough for a cut
         notices.append(
             f"{self.steps} steps × {len(self.variants)} models × {self.batch} points × {self.parameters} parameters "
             f"is more than this page trains at once; using {steps} steps."

@@ -122,7 +122,10 @@ class Widths(Knob):
         return tuple(int(w) for w in widths)
 
     def read(self, text: str) -> tuple[int, ...]:
-        return () if text == "0" else tuple(int(width) for width in text.split("-"))
+        try:
+            return () if text == "0" else tuple(int(width) for width in text.split("-"))
+        except ValueError:
+            raise ValueError(f"must be up to {self.deepest} widths from 1 to {self.widest}") from None
 
     def write(self, value: tuple[int, ...]) -> str:
         return "-".join(map(str, value)) or "0"

@@ -29,7 +29,7 @@ def sidebar() -> None:
                      on_change=_load_preset, label_visibility="collapsed")  # fmt: skip
         values = _decay() | _group("Training") | _data() | _group("Model")
         st.button("Reset all but the seed", on_click=_reset, icon=":material/restart_alt:", type="tertiary")
-    _keep(Experiment(weight_decay=state.knob_weight_decay, **values))
+    _keep(Experiment(weight_decay=_lambda(), **values))
 
 
 def lambda_bar(seen_as: Callable[[Experiment], Experiment]) -> Experiment:
@@ -38,6 +38,7 @@ def lambda_bar(seen_as: Callable[[Experiment], Experiment]) -> Experiment:
     It is drawn inside the page's fragment, so that moving it reruns the page's picture and nothing else.
     """
     state = st.session_state
+    state.knob_weight_decay = _lambda()
     left, right = st.columns([2, 3], vertical_alignment="center", gap="medium")
     with left:
         weight_decay = _widget("weight_decay")
@@ -83,6 +84,11 @@ def _take_sigma() -> None:
 def _take_points() -> None:
     st.session_state.knob_points = st.session_state.n
     st.session_state.rerun = True  # the sidebar shows N too
+
+
+def _lambda() -> float:
+    """λ as the slider has it; Streamlit forgets the slider of a page that has been left, the experiment does not."""
+    return st.session_state.get("knob_weight_decay", st.session_state.experiment.weight_decay)
 
 
 def _keep(exp: Experiment) -> None:
@@ -164,7 +170,7 @@ def _decay() -> dict[str, Any]:
     values = {"variants": _widget("variants")}
     mode = st.selectbox("λ of Adam and RMSProp", list(MODES), format_func=MODES.__getitem__, key="mode",
                         help="Matched: SGD's shrink ηλ a step. Same: SGD's number λ. Separate: its own.")  # fmt: skip
-    adaptive = {"matched": None, "same": st.session_state.knob_weight_decay}
+    adaptive = {"matched": None, "same": _lambda()}
     values["weight_decay_adaptive"] = adaptive[mode] if mode in adaptive else _widget("weight_decay_adaptive")
     values["decay_biases"] = _widget("decay_biases")
     return values
@@ -242,6 +248,6 @@ def _widths(name: str, key: str) -> tuple[int, ...]:
     text = st.selectbox(knob.label, options, key=key, help=knob.help, accept_new_options=True)
     try:
         return knob.check(knob.read(text.strip()))
-    except ValueError:
-        st.caption(f"{knob.label} are written like 32-32: up to 4 widths from 1 to 128. The last shape stays.")
+    except ValueError as error:
+        st.caption(f"{knob.label} {error}, written like 32-32. The last shape stays.")
         return st.session_state.experiment.hidden

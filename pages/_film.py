@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -51,7 +52,10 @@ def ensure_vega() -> None:
     """Write Vega and Vega-Lite, as vl-convert ships them, where the browser can fetch them once and keep them."""
     if VEGA.exists():
         return
-    VEGA.parent.mkdir(exist_ok=True)
     draft = VEGA.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
-    draft.replace(VEGA)
+    try:
+        VEGA.parent.mkdir(exist_ok=True)
+        draft.write_text(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8")
+        draft.replace(VEGA)
+    except OSError as error:
+        logging.getLogger(__name__).warning("Curves will be missing: %s cannot be written (%s).", VEGA, error)

@@ -15,14 +15,15 @@ _slots = threading.BoundedSemaphore(TRAININGS_AT_ONCE)
 
 
 class Shelf:
-    """The most recently used results of expensive work, by key.
+    """The most recently used results of expensive work, by key, in so many megabytes.
 
     st.cache_resource would replay the progress bar that the work draws, so this is its own forty lines. ``pulse`` is
     called while waiting; what it raises ends the wait, which is how a newer control move cancels an older one.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, megabytes: float, weigh: Callable[[Any], int] = len) -> None:
+        self._room = megabytes * 1e6
+        self._weigh = weigh
         self._done: OrderedDict[Hashable, Any] = OrderedDict()
         self._busy: dict[Hashable, threading.Event] = {}
         self._lock = threading.Lock()
@@ -44,8 +45,9 @@ class Shelf:
             result = work()
             with self._lock:
                 self._done[key] = result
-                while len(self._done) > self._size:
-                    self._done.popitem(last=False)
+                self._room -= self._weigh(result)
+                while self._room < 0 and self._done:
+                    self._room += self._weigh(self._done.popitem(last=False)[1])
             return result
         finally:
             with self._lock:

@@ -20,10 +20,10 @@ from engine.charts.film import film, reel
 from pages import _controls, _film
 from pages._shared import Shelf, with_slot
 
-RUNS = Shelf(48)
-FILMS = Shelf(96)
-REELS = Shelf(48)
-SCENES = Shelf(48)
+RUNS = Shelf(200, lambda run: run.film.nbytes + 200_000)
+FILMS = Shelf(40)
+REELS = Shelf(200)
+SCENES = Shelf(20, lambda scene: 300_000)
 SWITCH_INTERVAL = 2e-4
 """Seconds after which a training gives way to the thread that talks to browsers. Python's 5 ms made a picture wait up
 to 100 ms behind the next computation: each of the few turns that sending it takes was waited for in full."""

@@ -16,7 +16,7 @@ def idle():
 
 
 def test_the_same_key_is_computed_once_for_all_who_ask_at_once():
-    shelf, calls, gate = Shelf(4), [], threading.Event()
+    shelf, calls, gate = Shelf(1), [], threading.Event()
 
     def work():
         calls.append(1)
@@ -37,7 +37,7 @@ def test_the_same_key_is_computed_once_for_all_who_ask_at_once():
 
 
 def test_the_least_recently_used_leaves_first():
-    shelf, computed = Shelf(2), []
+    shelf, computed = Shelf(2e-6, lambda result: 1), []
 
     def get(key):
         return shelf.get(key, lambda: computed.append(key), idle)
@@ -48,7 +48,7 @@ def test_the_least_recently_used_leaves_first():
 
 
 def test_work_that_fails_leaves_no_trace_and_the_next_one_computes():
-    shelf = Shelf(2)
+    shelf = Shelf(1, lambda result: 1)
 
     def fail():
         raise MovedOn
@@ -59,7 +59,7 @@ def test_work_that_fails_leaves_no_trace_and_the_next_one_computes():
 
 
 def test_waiting_for_another_session_ends_when_the_visitor_moves_on():
-    shelf, started, gate = Shelf(2), threading.Event(), threading.Event()
+    shelf, started, gate = Shelf(1, lambda result: 1), threading.Event(), threading.Event()
 
     def work():
         started.set()
@@ -99,3 +99,10 @@ def test_only_so_many_train_at_once_and_waiting_can_be_left():
     for thread in threads:
         thread.join(10)
     assert with_slot(lambda: "free again", idle) == "free again"
+
+
+def test_a_result_too_large_for_the_shelf_is_given_but_not_kept():
+    shelf, calls = Shelf(1e-6), []
+    for _ in range(2):
+        assert shelf.get("k", lambda: calls.append(1) or "long", idle) == "long"
+    assert len(calls) == 2

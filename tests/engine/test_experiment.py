@@ -12,7 +12,7 @@ from engine.experiment import KNOBS, VISITOR_BUDGET
 from engine.knobs import Choice, Flag, Names, Number, Widths
 from engine.presets import PRESETS
 
-quick = settings(derandomize=True, deadline=None, max_examples=200, database=None)
+quick = settings(max_examples=200)
 DEFAULT = Experiment()
 
 
@@ -71,7 +71,7 @@ def test_any_experiment_comes_back_from_its_url(experiment):
 
 
 @given(queries)
-@settings(quick, max_examples=500)
+@settings(max_examples=500)
 @example({"points": "9" * 5000, "hidden": "9" * 5000})
 @example({"hidden": "128-128-128-128", "steps": "20000", "points": "2000"})
 @example({"lr": [], "lr_adaptive": ["nan", "0.01"]})
@@ -87,7 +87,7 @@ def test_any_query_gives_an_experiment_and_plain_sentences(query):
 
 
 @given(st.sampled_from(list(KNOBS)), texts)
-@settings(quick, max_examples=500)
+@settings(max_examples=500)
 def test_a_parameter_is_taken_as_written_or_has_a_notice(name, text):
     experiment, notices = Experiment.from_query({name: text})
     try:

@@ -1,0 +1,160 @@
+"""Every page, and the app around it, through AppTest: sensible with every knob at its ends and with any link."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from engine import DATASETS, VARIANTS, Experiment
+from engine.datasets import make_data
+from engine.experiment import KNOBS
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [ROOT / "app.py", *sorted((ROOT / "pages").glob("[!_]*.py"))]
+QUICK = {"steps": "30"}
+SHOWN_NOTICES = 8
+"""A page lists this many notices."""
+
+
+def one_class_seed() -> str:
+    """A seed for which both of two training points are of the same class."""
+    return next(
+        str(seed)
+        for seed in range(100)
+        if len(set(make_data(Experiment.dataset, Experiment.noise, 2, seed).y_train)) == 1
+    )
+
+
+EXPERIMENTS: dict[str, dict[str, str]] = {
+    "two points": {"points": "2"},
+    "one class": {"points": "2", "seed": one_class_seed()},
+    "no decay at all": {"weight_decay": "0"},
+    "λ = 10": {"weight_decay": "10", "steps": "400"},
+    "η = 100": {"lr": "100", "weight_decay": "1", "steps": "400"},
+    "every η too large": {"lr": "100", "lr_adaptive": "10", "weight_decay": "10", "weight_decay_adaptive": "10"},
+    "LayerNorm": {"layer_norm": "1"},
+    "logistic regression": {"hidden": "0"},
+    "deep": {"hidden": "8-8-8-8", "activation": "relu"},
+    "minibatches": {"batch_size": "8"},
+    "biases decay": {"decay_biases": "1"},
+    "same λ": {"weight_decay_adaptive": "0.02"},
+    "one step": {"steps": "1"},
+    "all variants": {"variants": ",".join(VARIANTS)},
+    "one variant": {"variants": "sgd"},
+    "one half of a pair": {"variants": "adamw"},
+    **{f"dataset {name}": {"dataset": name} for name in DATASETS},
+}
+
+
+def opened(script: Path, query: dict[str, Any]) -> AppTest:
+    """A page opened with a link, without an exception."""
+    at = AppTest.from_file(str(script), default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    assert not at.exception, [error.stack_trace for error in at.exception]
+    return at
+
+
+def said(at: AppTest) -> str:
+    """All warnings on a page."""
+    return "\n".join(warning.value for warning in at.warning)
+
+
+@pytest.fixture(params=SCRIPTS, ids=lambda path: path.stem)
+def script(request):
+    return request.param
+
+
+def test_page_as_it_opens(script):
+    at = opened(script, {})
+    assert not at.warning
+    assert not at.error
+    assert len(at.title) == 1
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_page_is_sensible(script, name):
+    at = opened(script, QUICK | EXPERIMENTS[name])
+    assert not at.warning
+    assert not at.error
+    assert any("parameters, the same initial weights" in caption.value for caption in at.caption)
+
+
+@pytest.mark.parametrize("kept", [{"points": "20"}, {"weight_decay": "0.05", "seed": "7"}], ids=str)
+def test_link_stays_after_a_rerun(script, kept):
+    at = opened(script, QUICK | kept)
+    at.run()
+    assert not at.exception
+    for name, text in kept.items():
+        assert at.session_state.experiment.to_query()[name] == text
+
+
+# ---- links that nobody should have written ---------------------------------------------------------------------
+
+NASTY = [
+    "nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "-1", "-0", "0", "", " ", "NaN", "None", "null", "true", "0x10",
+    "1_0", "1,5", "٣", "１２", "λ", "½", "1e3", "1.5", "999999999999999999999999", "32-32-", "-", "99999-1", "1-1-1-1-1",
+    "0-0", "sgd", "sgd,sgd", "sgd,", ",", "SGD", "moons", "moons\n", "`x`", "<b>x</b>", "**x**", "$x$", "\x00", "a" * 300,
+    "../../etc", "{{7*7}}", "😀", "\u202e", "2", "1",
+]  # fmt: skip
+# Values that are fine and slow belong to no test of links.
+FAST = {
+    "steps": ["1", "5", "20", "nan", "1e999", "-3", "2.5", "x"],
+    "hidden": ["0", "4", "8-8", "x", "-4", "0-0", "1e9"],
+}
+names = st.one_of(st.sampled_from(sorted(KNOBS)), st.sampled_from(["v", "V", "lamda", "λ", "a b", "%", "`"]), st.text())
+
+
+@st.composite
+def queries(draw):
+    """Parameters of a link: known and unknown names, each once or repeated."""
+    query: dict[str, Any] = {}
+    for name in draw(st.lists(names, max_size=6, unique=True)):
+        values = st.sampled_from(FAST.get(name, NASTY)) if name in FAST else st.sampled_from(NASTY) | st.text()
+        query[name] = draw(values | st.lists(values, min_size=2, max_size=3))
+    return {"steps": "20", "points": "10"} | {name: value for name, value in query.items() if name not in RESERVED}
+
+
+RESERVED = {"embed", "embed_options"}  # Streamlit's own
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(query=queries())
+@example(query={"weight_decay": "nan", "foo": "1", "points": "1e999", "hidden": "9999999-9999999", "steps": "20"})
+@example(query={"points": ["20", "30"], "steps": "20"})
+@example(query={"v": "2", "steps": "20"})
+def test_any_link_opens(path, query):
+    at = opened(path, query)
+    _, notices = Experiment.from_query(query)
+    for notice in notices[:SHOWN_NOTICES]:
+        assert notice in said(at)
+    if not notices:
+        assert not at.warning
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"weight_decay": "nan"}, "`weight_decay=nan`"),
+        ({"weight_decay": "inf"}, "`weight_decay=inf`"),
+        ({"weight_decay": "-1"}, "`weight_decay=-1`"),
+        ({"points": "1e999"}, "`points=1e999`"),
+        ({"points": "2.5"}, "`points=2.5`"),
+        ({"points": ["20", "30"]}, "`points` 2 times"),
+        ({"hidden": "999999"}, "`hidden=999999`"),
+        ({"variants": "sgd,nonsense"}, "`variants=sgd,nonsense`"),
+        ({"dataset": "λ"}, "`dataset=λ`"),
+        ({"ключ": "1"}, "`ключ`"),
+        ({"v": "99"}, "`99`"),
+    ],
+    ids=str,
+)
+def test_the_warning_names_what_was_dropped(script, query, named):
+    at = opened(script, QUICK | query)
+    assert len(at.warning) == 1
+    assert named in said(at)
