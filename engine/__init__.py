@@ -8,7 +8,8 @@ True
 
 from engine.datasets import DATASETS
 from engine.experiment import Experiment
-from engine.train import Run, train
+from engine.run import Run
+from engine.train import train
 from engine.variants import VARIANTS
 
 __all__ = ["DATASETS", "VARIANTS", "Experiment", "Run", "train"]

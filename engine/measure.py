@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from engine.datasets import Data
+from engine.run import Run, quiet_cpu
 from engine.theory import free_decay
-from engine.train import Run, quiet_cpu
 from engine.variants import Variant
 
 GRID = 64

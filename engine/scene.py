@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine import prior
 from engine.experiment import Experiment
 from engine.prior import Fit
-from engine.train import Run
+from engine.run import Run
 
 GRID = 49
 LEVELS = (0.5, 2.0, 4.5, 8.0, 14.0, 24.0, 40.0)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from engine.datasets import Data, make_data
 from engine.experiment import Experiment
-from engine.mlp import Architecture, LossGradient
-from engine.transforms import Slot, Transform, Update
+from engine.mlp import LossGradient
+from engine.run import Run, architecture_of, decayed_columns, quiet_cpu
+from engine.transforms import Slot, Transform, Update, merge
 
 FRAMES = 41
 """Recorded steps of a training, the first and the last among them."""
@@ -29,103 +26,6 @@ DIVERGED_BEYOND = 1e6
 CHECK_EVERY = 25
 GPU_WORTH = 5e7
 """Multiply-adds a step from which ``device="auto"`` takes a GPU that is there."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a training left: the film of parameters of every variant, and the data it saw. Read-only.
-
-    Attributes:
-        experiment: what was trained.
-        data: the points it trained and was tested on.
-        steps: recorded steps (T,), from 0 to the last.
-        film: parameters (T, R, P) at those steps, R in the order of ``experiment.variants``.
-        diverged: variant to the step at which a weight left the finite (its film stays at the step before), or None.
-    """
-
-    experiment: Experiment
-    data: Data
-    steps: NDArray
-    film: NDArray
-    diverged: dict[str, int | None]
-
-    @property
-    def architecture(self) -> Architecture:
-        """The shape of the models and the layout of ``film``'s last axis."""
-        return architecture_of(self.experiment)
-
-    def row(self, variant: str) -> int:
-        """The index of a variant on ``film``'s runs axis.
-
-        Raises:
-            KeyError: the experiment did not train it.
-        """
-        if variant not in self.experiment.variants:
-            raise KeyError(f"{variant!r} was not trained; the run has {', '.join(self.experiment.variants)}.")
-        return self.experiment.variants.index(variant)
-
-    def frame(self, step: int) -> int:
-        """The index of a recorded step on ``film``'s first axis; -1 is the last.
-
-        Raises:
-            KeyError: that step was not recorded.
-        """
-        found = np.flatnonzero(self.steps == (self.steps[-1] if step == -1 else step))
-        if not found.size:
-            raise KeyError(f"step {step} was not recorded; recorded are {', '.join(map(str, self.steps))}.")
-        return int(found[0])
-
-    def weights(self, variant: str, step: int = -1) -> list[tuple[NDArray, NDArray]]:
-        """[(W (out, in), b (out,)), …] of one variant at a recorded step: -1 is the last, 0 the shared init.
-
-        Raises:
-            KeyError: an unknown variant or a step that was not recorded.
-        """
-        flat = torch.from_numpy(self.film[self.frame(step), [self.row(variant)]])
-        return [(layer.weight[0].numpy(), layer.bias[0].numpy()) for layer in self.architecture.layers(flat)]
-
-    @cached_property
-    def metrics(self) -> dict[str, NDArray]:
-        """The columns of ``curves`` as arrays (T, R)."""
-        return self.metrics_at(slice(None))
-
-    def metrics_at(self, frames: slice) -> dict[str, NDArray]:
-        """The columns of ``curves`` at some of the recorded steps, as arrays (T, R)."""
-        experiment, film = self.experiment, self.film[frames]
-        flat = torch.from_numpy(film.reshape(-1, film.shape[2]))
-        with quiet_cpu(), torch.inference_mode():
-            train_loss, train_accuracy = _scores(self.architecture, flat, self.data.x_train, self.data.y_train)
-            test_loss, test_accuracy = _scores(self.architecture, flat.float(), self.data.x_test, self.data.y_test)
-            squares = flat.square()
-            decayed = squares[:, _decayed(experiment, self.architecture)].sum(1).numpy()
-            weight_norm = squares[:, : self.architecture.weights].sum(1).sqrt().numpy()
-        l2 = [experiment.weight_decay_of(v) * (v.where == "gradient") for v in experiment.chosen]
-        columns = {
-            "train_loss": train_loss,
-            "train_penalised_loss": train_loss + np.tile(l2, len(film)) / 2 * decayed,
-            "test_loss": test_loss,
-            "train_accuracy": train_accuracy,
-            "test_accuracy": test_accuracy,
-            "weight_norm": weight_norm,
-        }
-        return {name: column.reshape(film.shape[:2]) for name, column in columns.items()}
-
-    def series(self, metric: str) -> dict[str, NDArray]:
-        """One metric over the recorded steps: variant to (T,)."""
-        return dict(zip(self.experiment.variants, self.metrics[metric].T, strict=True))
-
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        """Losses, accuracies and ‖w‖ at every recorded step, tidy: one row a variant and step.
-
-        Columns: variant, step, train_loss and test_loss (mean binary cross-entropy), train_penalised_loss (with
-        λ/2‖w‖² over the decayed parameters where λ enters the gradient; the train loss elsewhere, since decay on the
-        weight minimises no penalised loss), train_accuracy and test_accuracy (shares), weight_norm (‖w‖₂ over all
-        weight matrices, without biases and norms). The 1,000 test points are evaluated in float32.
-        """
-        columns = {name: values.T.reshape(-1) for name, values in self.metrics.items()}
-        variants = np.repeat(self.experiment.variants, len(self.steps))
-        return pd.DataFrame({"variant": variants, "step": np.tile(self.steps, self.film.shape[1]), **columns})
 
 
 def train(
@@ -159,11 +59,6 @@ def train(
     return Run(experiment, data, steps, film.cpu().numpy(), diverged)
 
 
-def architecture_of(experiment: Experiment) -> Architecture:
-    """The shape of an experiment's models."""
-    return Architecture(experiment.hidden, experiment.activation, experiment.layer_norm)
-
-
 def batch_order(experiment: Experiment) -> NDArray | None:
     """Which points each step sees, (steps, batch), the same for all variants; None when every step sees all.
 
@@ -178,19 +73,6 @@ def batch_order(experiment: Experiment) -> NDArray | None:
     return stream[: experiment.steps * batch].reshape(experiment.steps, batch)
 
 
-@contextmanager
-def quiet_cpu() -> Iterator[None]:
-    """One thread, and denormals flushed to zero: small products lose by threads, dying weights crawl as denormals."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
-
-
 def _device(experiment: Experiment, device: str) -> torch.device:
     if device == "auto":
         work = len(experiment.variants) * experiment.batch * experiment.parameters
@@ -198,19 +80,6 @@ def _device(experiment: Experiment, device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("There is no CUDA device here; use device='auto' or 'cpu'.")
     return torch.device(device)
-
-
-def _decayed(experiment: Experiment, architecture: Architecture) -> slice:
-    """The columns that decay: weight matrices only, or everything."""
-    return slice(None) if experiment.decay_biases else slice(architecture.weights)
-
-
-def _scores(architecture: Architecture, flat: Tensor, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean binary cross-entropy and accuracy of every row of ``flat`` at points x (M, 2), y (M,): two arrays (R,)."""
-    logits = architecture.logits(flat, torch.as_tensor(x, dtype=flat.dtype))
-    signed = logits * torch.as_tensor(1 - 2 * y, dtype=flat.dtype)
-    accuracy = (signed < 0).to(flat.dtype).mean(1)
-    return softplus(signed).mean(1).numpy(), accuracy.numpy()
 
 
 class _Trainer:
@@ -227,7 +96,7 @@ class _Trainer:
         self.batches = None if order is None else torch.as_tensor(order, device=device)
         self.loss_gradient.see(self.x[:, : experiment.batch], self.y[: experiment.batch])
         mask = torch.zeros_like(start)
-        mask[_decayed(experiment, architecture)] = 1
+        mask[decayed_columns(experiment, architecture)] = 1
         whole = Slot(
             w=self.w,
             u=self.loss_gradient.gradient,
@@ -289,28 +158,3 @@ class _Trainer:
             self.step(t)
             for row in self._newly_diverged():
                 self.diverged[row], self.frozen[row] = t, last[row]
-
-
-def merge(chains: list[tuple[Transform, ...]]) -> list[tuple[Transform, slice]]:
-    """Interleave chains so that equal transforms of neighbouring rows run as one call.
-
-    Every row keeps the order of its own chain. Next comes a transform that no chain holds further back, so that rows
-    wait for each other; where there is none, the first row's.
-
-    Returns:
-        (transform, rows) in the order in which to call them; rows are neighbours.
-    """
-    waiting = [list(reversed(chain)) for chain in chains]
-    merged: list[tuple[Transform, slice]] = []
-    while any(waiting):
-        heads = [chain[-1] for chain in waiting if chain]
-        later = {step for chain in waiting for step in chain[:-1]}
-        chosen = next((head for head in heads if head not in later), heads[0])
-        rows = [row for row, chain in enumerate(waiting) if chain and chain[-1] == chosen]
-        for row in rows:
-            waiting[row].pop()
-            if merged and merged[-1][0] == chosen and merged[-1][1].stop == row:
-                merged[-1] = (chosen, slice(merged[-1][1].start, row + 1))
-            else:
-                merged.append((chosen, slice(row, row + 1)))
-    return merged

@@ -75,6 +75,31 @@ def chain(*transforms: Transform) -> tuple[Transform, ...]:
     return transforms
 
 
+def merge(chains: list[tuple[Transform, ...]]) -> list[tuple[Transform, slice]]:
+    """Interleave chains so that equal transforms of neighbouring rows run as one call.
+
+    Every row keeps the order of its own chain. Next comes a transform that no chain holds further back, so that rows
+    wait for each other; where there is none, the first row's.
+
+    Returns:
+        (transform, rows) in the order in which to call them; rows are neighbours.
+    """
+    waiting = [list(reversed(chain)) for chain in chains]
+    merged: list[tuple[Transform, slice]] = []
+    while any(waiting):
+        heads = [chain[-1] for chain in waiting if chain]
+        later = {step for chain in waiting for step in chain[:-1]}
+        chosen = next((head for head in heads if head not in later), heads[0])
+        rows = [row for row, chain in enumerate(waiting) if chain and chain[-1] == chosen]
+        for row in rows:
+            waiting[row].pop()
+            if merged and merged[-1][0] == chosen and merged[-1][1].stop == row:
+                merged[-1] = (chosen, slice(merged[-1][1].start, row + 1))
+            else:
+                merged.append((chosen, slice(row, row + 1)))
+    return merged
+
+
 @transform
 def add_l2(s: Slot) -> Update:
     """λ in the gradient: u ← u + λw, the gradient of the penalty (λ/2)‖w‖²."""

@@ -17,7 +17,7 @@ from engine.charts.film import COLUMNS, divergence_note, notes, signature_rows
 from engine.charts.picture import HEIGHT, WIDTH, Picture, Rows, short, static
 from engine.charts.theme import LIGHT, PALETTE, WHERE_TITLE
 from engine.measure import EQUAL, Window, boundary_logits, pair_difference, pairs, window
-from engine.train import Run
+from engine.run import Run
 from engine.variants import Variant
 
 LEFT, TOP, GAP, PAIR, CAPTION = 92, 76, 14, 78, 22

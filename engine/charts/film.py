@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.charts.picture import Picture, numbers
 from engine.charts.theme import PALETTE, WHERE_TITLE, config
 from engine.measure import EQUAL, GRID, boundary_logits, pair_difference, pairs, window
-from engine.train import Run
+from engine.run import Run
 from engine.variants import Variant
 
 COLUMNS = ("none", "gradient", "weight")

@@ -1,0 +1,147 @@
+"""What a training leaves: the film of parameters, and the losses and norms that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from engine.datasets import Data
+from engine.experiment import Experiment
+from engine.mlp import Architecture
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training left: the film of parameters of every variant, and the data it saw. Read-only.
+
+    Attributes:
+        experiment: what was trained.
+        data: the points it trained and was tested on.
+        steps: recorded steps (T,), from 0 to the last.
+        film: parameters (T, R, P) at those steps, R in the order of ``experiment.variants``.
+        diverged: variant to the step at which a weight left the finite (its film stays at the step before), or None.
+    """
+
+    experiment: Experiment
+    data: Data
+    steps: NDArray
+    film: NDArray
+    diverged: dict[str, int | None]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The shape of the models and the layout of ``film``'s last axis."""
+        return architecture_of(self.experiment)
+
+    def row(self, variant: str) -> int:
+        """The index of a variant on ``film``'s runs axis.
+
+        Raises:
+            KeyError: the experiment did not train it.
+        """
+        if variant not in self.experiment.variants:
+            raise KeyError(f"{variant!r} was not trained; the run has {', '.join(self.experiment.variants)}.")
+        return self.experiment.variants.index(variant)
+
+    def frame(self, step: int) -> int:
+        """The index of a recorded step on ``film``'s first axis; -1 is the last.
+
+        Raises:
+            KeyError: that step was not recorded.
+        """
+        found = np.flatnonzero(self.steps == (self.steps[-1] if step == -1 else step))
+        if not found.size:
+            raise KeyError(f"step {step} was not recorded; recorded are {', '.join(map(str, self.steps))}.")
+        return int(found[0])
+
+    def weights(self, variant: str, step: int = -1) -> list[tuple[NDArray, NDArray]]:
+        """[(W (out, in), b (out,)), …] of one variant at a recorded step: -1 is the last, 0 the shared init.
+
+        Raises:
+            KeyError: an unknown variant or a step that was not recorded.
+        """
+        flat = torch.from_numpy(self.film[self.frame(step), [self.row(variant)]])
+        return [(layer.weight[0].numpy(), layer.bias[0].numpy()) for layer in self.architecture.layers(flat)]
+
+    @cached_property
+    def metrics(self) -> dict[str, NDArray]:
+        """The columns of ``curves`` as arrays (T, R)."""
+        return self.metrics_at(slice(None))
+
+    def metrics_at(self, frames: slice) -> dict[str, NDArray]:
+        """The columns of ``curves`` at some of the recorded steps, as arrays (T, R)."""
+        experiment, film = self.experiment, self.film[frames]
+        flat = torch.from_numpy(film.reshape(-1, film.shape[2]))
+        with quiet_cpu(), torch.inference_mode():
+            train_loss, train_accuracy = _scores(self.architecture, flat, self.data.x_train, self.data.y_train)
+            test_loss, test_accuracy = _scores(self.architecture, flat.float(), self.data.x_test, self.data.y_test)
+            squares = flat.square()
+            decayed = squares[:, decayed_columns(experiment, self.architecture)].sum(1).numpy()
+            weight_norm = squares[:, : self.architecture.weights].sum(1).sqrt().numpy()
+        l2 = [experiment.weight_decay_of(v) * (v.where == "gradient") for v in experiment.chosen]
+        columns = {
+            "train_loss": train_loss,
+            "train_penalised_loss": train_loss + np.tile(l2, len(film)) / 2 * decayed,
+            "test_loss": test_loss,
+            "train_accuracy": train_accuracy,
+            "test_accuracy": test_accuracy,
+            "weight_norm": weight_norm,
+        }
+        return {name: column.reshape(film.shape[:2]) for name, column in columns.items()}
+
+    def series(self, metric: str) -> dict[str, NDArray]:
+        """One metric over the recorded steps: variant to (T,)."""
+        return dict(zip(self.experiment.variants, self.metrics[metric].T, strict=True))
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Losses, accuracies and ‖w‖ at every recorded step, tidy: one row a variant and step.
+
+        Columns: variant, step, train_loss and test_loss (mean binary cross-entropy), train_penalised_loss (with
+        λ/2‖w‖² over the decayed parameters where λ enters the gradient; the train loss elsewhere, since decay on the
+        weight minimises no penalised loss), train_accuracy and test_accuracy (shares), weight_norm (‖w‖₂ over all
+        weight matrices, without biases and norms). The 1,000 test points are evaluated in float32.
+        """
+        columns = {name: values.T.reshape(-1) for name, values in self.metrics.items()}
+        variants = np.repeat(self.experiment.variants, len(self.steps))
+        return pd.DataFrame({"variant": variants, "step": np.tile(self.steps, self.film.shape[1]), **columns})
+
+
+def architecture_of(experiment: Experiment) -> Architecture:
+    """The shape of an experiment's models."""
+    return Architecture(experiment.hidden, experiment.activation, experiment.layer_norm)
+
+
+@contextmanager
+def quiet_cpu() -> Iterator[None]:
+    """One thread, and denormals flushed to zero: small products lose by threads, dying weights crawl as denormals."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+def decayed_columns(experiment: Experiment, architecture: Architecture) -> slice:
+    """The columns that decay: weight matrices only, or everything."""
+    return slice(None) if experiment.decay_biases else slice(architecture.weights)
+
+
+def _scores(architecture: Architecture, flat: Tensor, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean binary cross-entropy and accuracy of every row of ``flat`` at points x (M, 2), y (M,): two arrays (R,)."""
+    logits = architecture.logits(flat, torch.as_tensor(x, dtype=flat.dtype))
+    signed = logits * torch.as_tensor(1 - 2 * y, dtype=flat.dtype)
+    accuracy = (signed < 0).to(flat.dtype).mean(1)
+    return softplus(signed).mean(1).numpy(), accuracy.numpy()
