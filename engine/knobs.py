@@ -39,7 +39,7 @@ class Choice(Knob):
     options: dict[str, str]
 
     def check(self, value: Any) -> str:
-        if value not in self.options:
+        if not isinstance(value, str) or value not in self.options:
             raise ValueError(f"must be one of {', '.join(self.options)}")
         return value
 
@@ -112,20 +112,26 @@ class Widths(Knob):
     widest: int
 
     def check(self, value: Any) -> tuple[int, ...]:
-        message = f"must be up to {self.deepest} widths from 1 to {self.widest}"
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise ValueError(message)
-        widths = tuple(value)
-        whole = all(not isinstance(w, bool | str) and w == int(w) for w in widths)
-        if len(widths) > self.deepest or not whole or not all(1 <= w <= self.widest for w in widths):
-            raise ValueError(message)
-        return tuple(int(w) for w in widths)
+        try:
+            widths = tuple(value)
+            whole = all(not isinstance(width, bool | str) and width == int(width) for width in widths)
+        except (TypeError, ValueError, OverflowError):
+            whole = False
+        if isinstance(value, str) or not whole or len(widths) > self.deepest or not self._fit(widths):
+            raise ValueError(self._allowed())
+        return tuple(int(width) for width in widths)
+
+    def _fit(self, widths: tuple[Any, ...]) -> bool:
+        return all(1 <= width <= self.widest for width in widths)
+
+    def _allowed(self) -> str:
+        return f"must be up to {self.deepest} widths from 1 to {self.widest}"
 
     def read(self, text: str) -> tuple[int, ...]:
         try:
             return () if text == "0" else tuple(int(width) for width in text.split("-"))
         except ValueError:
-            raise ValueError(f"must be up to {self.deepest} widths from 1 to {self.widest}") from None
+            raise ValueError(self._allowed()) from None
 
     def write(self, value: tuple[int, ...]) -> str:
         return "-".join(map(str, value)) or "0"
@@ -138,7 +144,10 @@ class Names(Knob):
     options: dict[str, str]
 
     def check(self, value: Any) -> tuple[str, ...]:
-        chosen = set() if isinstance(value, str) else set(value)
+        try:
+            chosen = set() if isinstance(value, str) else set(value)
+        except TypeError:
+            chosen = set()
         if not chosen or chosen - set(self.options):
             raise ValueError(f"must be some of {', '.join(self.options)}")
         return tuple(name for name in self.options if name in chosen)
