@@ -1,4 +1,4 @@
-"""The figures of the README: ``python -m bench`` measures, prints and writes bench/RESULTS.md.
+"""The figures of the README: ``python -m bench`` measures, prints, and writes bench/RESULTS.md and the README's table.
 
 Every figure is a ratio within one run: the two sides alternate, each repeat gives one ratio, and the table holds the
 median of these ratios with the smallest and the largest, so that a machine whose speed wanders does not matter.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +23,12 @@ from bench import latency, training
 from tools.browser import find_browser
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+README = Path(__file__).parent.parent / "README.md"
+TABLE = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
+HEAD = (
+    "| what | against | theirs | ours | ratio | min–max | repeats | target |",
+    "|---|---|---|---|---|---|---|---|",
+)
 REPEATS, QUICK_REPEATS = 11, 3
 
 
@@ -71,24 +78,10 @@ def latency_figure(blocks: int) -> Figure:
     )
 
 
-def report(figures: Sequence[Figure], notes: Sequence[str]) -> str:
-    """The figures as a Markdown page."""
-    head = (
-        "| what | against | theirs | ours | ratio | min–max | repeats | target |",
-        "|---|---|---|---|---|---|---|---|",
-    )
-    lines = [
-        "# Measured",
-        "",
-        "Written by `make bench`. Theirs, ours: medians. Ratio: median of the ratios of alternating repeats.",
-        "",
-        *head,
-        *(figure.row() for figure in figures),
-        "",
-        *(f"{note}\n" for note in notes),
-        machine(),
-    ]
-    return "\n".join(lines) + "\n"
+def report(table: str, notes: Sequence[str]) -> str:
+    """The table as a Markdown page."""
+    how = "Written by `make bench`. Theirs, ours: medians. Ratio: median of the ratios of alternating repeats."
+    return "\n\n".join(["# Measured", how, table, *notes, machine()]) + "\n"
 
 
 def machine() -> str:
@@ -109,17 +102,18 @@ def _cpu() -> str:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few repeats, and RESULTS.md stays as it is")
+    parser.add_argument("--quick", action="store_true", help="few repeats, and no file is written")
     quick = parser.parse_args().quick
     figures, notes = [training_figure(QUICK_REPEATS if quick else REPEATS)], []
     if find_browser() is None:
         notes.append("Slider → picture was not measured: no browser was found (`make browser` looks for one).")
     else:
         figures.append(latency_figure(1 if quick else latency.BLOCKS))
-    text = report(figures, notes)
-    print(text)
+    table = "\n".join([*HEAD, *(figure.row() for figure in figures)])
+    print(report(table, notes))
     if not quick:
-        RESULTS.write_text(text, encoding="utf-8")
+        RESULTS.write_text(report(table, notes), encoding="utf-8")
+        README.write_text(TABLE.sub(lambda _: f"{table}\n", README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

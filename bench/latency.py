@@ -1,7 +1,8 @@
 """Slider → picture in headless Chromium, beside a bare Streamlit app in the same run: ``python -m bench.latency``.
 
 A move is an arrow key on a slider. It ends when the new text (bare) or the new picture (page 1) has been drawn: a
-frame after the DOM says so. Every λ is one that the server has not seen. The two sides alternate in blocks of moves.
+frame after the DOM says so. It starts when the app is idle: its script has ended and its charts are drawn. Every λ is
+one that the server has not seen. The two sides alternate in blocks of moves.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ MOVES = 24
 """Moves of each side; the λ slider has this many values above FIRST_LAMBDA."""
 BLOCKS = 4
 
+_DRAWN = """
+() => [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".film")?.dataset).filter(Boolean)
+    .every((film) => film.charts === film.picture)
+"""
 # The clock starts at the key press and stops when the frame in which the node changed is drawn.
 _WATCH = """
 ([selector, attribute]) => {
@@ -114,6 +119,7 @@ def moves(page: Page, slider: str, selector: str, attribute: str | None, count: 
     page.bring_to_front()
     for _ in range(count):
         page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        page.wait_for_function(_DRAWN)
         page.locator(slider).first.focus()
         page.evaluate(_WATCH, [selector, attribute])
         page.keyboard.press("ArrowRight")

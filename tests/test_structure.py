@@ -25,6 +25,7 @@ ORDER = (
     "transforms",
     "variants",
     "experiment",
+    "run",
     "train",
     "engine",
     "measure",

@@ -23,25 +23,18 @@ def run():
     return train(Experiment(), dtype=torch.float64)
 
 
-def test_every_field_is_painted(visit, run):
+def test_the_table_shows_what_the_engine_computed(visit, run):
     shown = visit().settled()
     canvases = shown.film.locator(".table canvas")
     expect(canvases).to_have_count(len(run.experiment.variants))
     for canvas in canvases.all():
         assert canvas.evaluate(COLOURS) > 50
 
-
-def test_signs_between_l2_and_decay_are_measured(visit, run):
-    shown = visit().settled()
     expect(shown.film.locator(".pair b")).to_have_text(["=", "≠"])
-    sgd, adam = (
-        pair_difference(run, VARIANTS[a], VARIANTS[b])[-1] for a, b in (("sgd_l2", "sgdw"), ("adam_l2", "adamw"))
-    )
+    pairs = ("sgd_l2", "sgdw"), ("adam_l2", "adamw")
+    sgd, adam = (pair_difference(run, VARIANTS[a], VARIANTS[b])[-1] for a, b in pairs)
     assert sgd <= 1e-6 < 0.1 < adam
 
-
-def test_captions_are_the_engine_figures(visit, run):
-    shown = visit().settled()
     last = run.curves.groupby("variant").last()
     for variant in run.experiment.chosen:
         texts = shown.cell(variant.title).locator("figcaption b").all_inner_texts()
@@ -89,26 +82,22 @@ def test_at_step_0_all_variants_are_the_same_model(visit):
     expect(shown.film.locator(".pair b")).to_have_text(["=", "="])
 
 
-def test_play_runs_to_the_end_and_stops(visit, run):
+def test_play_pauses_goes_on_runs_to_the_end_and_stops(visit, run):
     shown = visit().settled()
     shown.sent.clear()
     last = str(run.steps[-1])
-    button = shown.film.get_by_role("button", name="Play the training")
-    button.click()
-    expect(shown.film.get_by_role("button", name="Pause")).to_be_visible()
+    play = shown.film.get_by_role("button", name="Play the training")
+    pause = shown.film.get_by_role("button", name="Pause")
+    play.click()
     expect(shown.film).not_to_have_attribute("data-step", last)
-    expect(button).to_be_visible()
+    pause.click()
+    expect(play).to_be_visible()
+    assert int(shown.film.get_attribute("data-step")) < run.steps[-1]
+    play.click()
+    expect(pause).to_be_visible()
+    expect(play).to_be_visible()
     expect(shown.film).to_have_attribute("data-step", last)
     assert shown.sent == []
-
-
-def test_pause_stops_where_it_is(visit, run):
-    shown = visit().settled()
-    shown.film.get_by_role("button", name="Play the training").click()
-    expect(shown.film).not_to_have_attribute("data-step", str(run.steps[-1]))
-    shown.film.get_by_role("button", name="Pause").click()
-    expect(shown.film.get_by_role("button", name="Play the training")).to_be_visible()
-    assert int(shown.film.get_attribute("data-step")) < run.steps[-1]
 
 
 @pytest.mark.parametrize("query", ["lr=100&weight_decay=0.03", "weight_decay=5"])

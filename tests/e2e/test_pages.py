@@ -1,6 +1,7 @@
 """Every page in a browser: light, dark and narrow; λ, links and bad links."""
 
 import re
+import struct
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -69,3 +70,26 @@ def test_bad_link_gets_a_notice_and_a_picture(visit, name):
     for parameter in ("weight_decay=nan", "foo", "points=1e999", "steps=99999"):
         expect(notice).to_contain_text(parameter)
     expect(page.locator("canvas").first).to_be_visible()
+
+
+def test_download_is_a_slide(visit, tmp_path):
+    page = visit().settled().page
+    page.get_by_role("button", name="Download figures").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("PNG")).first.click()
+    download.value.save_as(tmp_path / "figure.png")
+    head = (tmp_path / "figure.png").read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    assert struct.unpack(">II", head[16:24]) == (1920, 1080)
+
+
+def test_a_shape_that_is_none_keeps_the_last_and_says_how(visit):
+    shown = visit("/?hidden=8").settled()
+    key = shown.film.get_attribute("data-picture")
+    box = shown.page.get_by_role("combobox", name=re.compile("Hidden layers"))
+    box.click()
+    box.fill("nonsense")
+    box.press("Enter")
+    expect(shown.page.get_by_text("written like 32-32")).to_be_visible()
+    expect(shown.film).to_have_attribute("data-picture", key)
+    expect(shown.page.locator('[data-testid="stException"]')).to_have_count(0)

@@ -91,7 +91,7 @@ def test_clean_points_can_be_learnt_and_noisy_ones_less(name):
 
 
 def test_an_unknown_dataset_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match="no dataset 'mars'.*moons.*checkerboard"):
+    with pytest.raises(ValueError, match=r"no dataset 'mars'.*moons.*checkerboard"):
         make_data("mars", 0.2, 10, 0)
 
 

@@ -14,6 +14,9 @@ from engine.presets import PRESETS
 
 quick = settings(max_examples=200)
 DEFAULT = Experiment()
+WIDEST, DEEPEST = KNOBS["hidden"].widest, KNOBS["hidden"].deepest
+LARGEST = (WIDEST,) * DEEPEST
+WIDTHS = f"up to {DEEPEST} widths from 1 to {WIDEST}"
 
 
 def valid(knob):
@@ -35,9 +38,9 @@ experiments = st.builds(Experiment, **{name: valid(knob) for name, knob in KNOBS
 
 NASTY = [
     "", " ", "nan", "NaN", "inf", "-inf", "1e999", "-1e999", "1e-999", "-1", "-0", "0", "1", "2", "3.5", "1e3", "0x10",
-    "1_000", "٣", "½", "９９", "99999999999999999999", "9" * 5000, "128-128-128-128", "1-2-3-4-5", "32-", "-32", "999-999",
-    "32-32", "null", "None", "True", "sgd", "sgd,adamw", "sgd,nope", ",", "adam,adam", "moons", "MOONS", "\x00", "a\x00b",
-    "\n- [x](http://x)", "`", "```", "<script>", "{}", "[]", "\ud800", "𝒘", "\u202e", "x" * 10_000, "DROP TABLE",
+    "1_000", "٣", "½", "９９", "99999999999999999999", "9" * 5000, "64-64-64-64", "1-2-3-4-5", "32-", "-32", "999-999",
+    "32-32", "null", "None", "True", "sgd", "sgd,adamw", "sgd,nope", ",", "adam,adam", "moons", "MOONS", "\x00",
+    "a\x00b", "\n- [x](http://x)", "`", "```", "<script>", "{}", "[]", "\ud800", "𝒘", "\u202e", "x" * 10_000,
 ]  # fmt: skip
 texts = st.sampled_from(NASTY) | st.text(max_size=30) | st.floats().map(repr) | st.integers().map(str)
 names = st.sampled_from([*KNOBS, "v"]) | st.sampled_from(NASTY) | st.text(max_size=30)
@@ -73,7 +76,7 @@ def test_any_experiment_comes_back_from_its_url(experiment):
 @given(queries)
 @settings(max_examples=500)
 @example({"points": "9" * 5000, "hidden": "9" * 5000})
-@example({"hidden": "128-128-128-128", "steps": "20000", "points": "2000"})
+@example({"hidden": "64-64-64-64", "steps": "20000", "points": "2000"})
 @example({"lr": [], "lr_adaptive": ["nan", "0.01"]})
 def test_any_query_gives_an_experiment_and_plain_sentences(query):
     experiment, notices = Experiment.from_query(query)
@@ -185,7 +188,7 @@ def test_foreign_text_is_shown_short_and_harmless():
 
 
 def test_an_over_long_training_is_cut_to_the_budget():
-    wish = {"hidden": "128-128-128-128", "steps": "20000", "points": "2000"}
+    wish = {"hidden": KNOBS["hidden"].write(LARGEST), "steps": "20000", "points": "2000"}
     experiment, [notice] = Experiment.from_query(wish)
     assert 0.9 * VISITOR_BUDGET < experiment.cost <= VISITOR_BUDGET
     assert replace(experiment, steps=20_000).to_query() == {"v": "1", **wish}
@@ -195,7 +198,7 @@ def test_an_over_long_training_is_cut_to_the_budget():
 
 
 def test_the_dearest_step_fits_the_budget():
-    dearest = Experiment(points=2000, hidden=(128,) * 4, layer_norm=True, steps=1, variants=tuple(VARIANTS))
+    dearest = Experiment(points=2000, hidden=LARGEST, layer_norm=True, steps=1, variants=tuple(VARIANTS))
     assert dearest.cost <= VISITOR_BUDGET
 
 
@@ -241,17 +244,17 @@ def test_none_is_a_number_only_where_it_means_something(name):
         ("activation", "swish", "tanh"),
         ("layer_norm", 1, "True or False"),
         ("decay_biases", "0", "True or False"),
-        ("hidden", 16, "4 widths from 1 to 128"),
-        ("hidden", "16", "4 widths from 1 to 128"),
-        ("hidden", None, "4 widths from 1 to 128"),
-        ("hidden", (0,), "4 widths from 1 to 128"),
-        ("hidden", (129,), "4 widths from 1 to 128"),
-        ("hidden", (2.5,), "4 widths from 1 to 128"),
-        ("hidden", (1,) * 5, "4 widths from 1 to 128"),
-        ("hidden", ("a",), "4 widths from 1 to 128"),
-        ("hidden", (math.nan,), "4 widths from 1 to 128"),
-        ("hidden", (math.inf,), "4 widths from 1 to 128"),
-        ("hidden", (None,), "4 widths from 1 to 128"),
+        ("hidden", 16, WIDTHS),
+        ("hidden", "16", WIDTHS),
+        ("hidden", None, WIDTHS),
+        ("hidden", (0,), WIDTHS),
+        ("hidden", (WIDEST + 1,), WIDTHS),
+        ("hidden", (2.5,), WIDTHS),
+        ("hidden", (1,) * (DEEPEST + 1), WIDTHS),
+        ("hidden", ("a",), WIDTHS),
+        ("hidden", (math.nan,), WIDTHS),
+        ("hidden", (math.inf,), WIDTHS),
+        ("hidden", (None,), WIDTHS),
         ("variants", (), "adamw"),
         ("variants", "sgd", "adamw"),
         ("variants", ("sgd", "nope"), "adamw"),

@@ -11,7 +11,7 @@ from torch.nn import functional
 import engine.mlp
 from engine import Experiment
 from engine.mlp import ACTIVATIONS, Architecture, LossGradient
-from engine.train import architecture_of
+from engine.run import architecture_of
 
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "identity": nn.Identity}
 RUNS, POINTS = 3, 7

@@ -17,7 +17,7 @@ ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "identit
 
 
 def drawn(seed, **knobs):
-    """An experiment of all variants with random rates; λ of the Adam family is matched for even seeds.
+    """An experiment of all variants with random rates; λ of the Adam family is matched for every third seed.
 
     Rates are small enough that rounding does not grow: where a full batch leaves RMSProp at its optimum, or LayerNorm
     meets large steps, an error of 1e-16 in the initial weights alone ends at 1e-3.
@@ -30,14 +30,16 @@ def drawn(seed, **knobs):
     return Experiment(
         points=20, seed=seed, hidden=(8, 6), steps=STEPS, variants=tuple(VARIANTS),
         lr=ratio * lr_adaptive, lr_adaptive=lr_adaptive, momentum=rng.uniform(0, 0.95), weight_decay=weight_decay,
-        weight_decay_adaptive=separate if seed % 2 else None, **knobs,
+        weight_decay_adaptive=separate if seed % 3 else None, **knobs,
     )  # fmt: skip
 
 
 def experiments():
-    """Two draws for every way to batch, to decay biases and to normalise; each meets every activation."""
+    """A draw for every way to batch, to decay biases and to normalise, two without LayerNorm."""
     ways = list(product((None, 8), (False, True), (False, True)))
     for draw, (i, (batch, biases, norm)) in product(range(2), enumerate(ways)):
+        if draw and norm:
+            continue
         activation = list(ACTIVATIONS)[(i + i // 4 + 2 * draw) % 4]
         words = ["batch" if batch else "full", "all" if biases else "weights", activation, *["norm"] * norm]
         knobs = {"batch_size": batch, "decay_biases": biases, "layer_norm": norm, "activation": activation}

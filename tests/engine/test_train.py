@@ -6,14 +6,15 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from bench.default_search import good
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.default_search import good
 from engine import VARIANTS, Experiment, train
 from engine.datasets import make_data
-from engine.train import DIVERGED_BEYOND, FRAMES, batch_order, merge, quiet_cpu
-from engine.transforms import Transform
+from engine.run import quiet_cpu
+from engine.train import DIVERGED_BEYOND, FRAMES, batch_order
+from engine.transforms import Transform, merge
 
 EVERY = tuple(VARIANTS)
 SMALL = Experiment(points=20, hidden=(4, 3), steps=60, lr=0.1, lr_adaptive=0.01, variants=EVERY)
@@ -31,10 +32,11 @@ def seed_of_two_points(classes):
 
 class TestContract:
     def test_the_code_block_of_the_readme(self):
-        exp = Experiment(dataset="moons", noise=0.3, points=60, seed=1, hidden=(32, 32), activation="tanh", layer_norm=False,
-                         lr=0.5, lr_adaptive=0.003, weight_decay=0.01, weight_decay_adaptive=None, momentum=0.9, steps=100,
-                         batch_size=None, decay_biases=False,
-                         variants=("sgd", "sgd_l2", "sgdw", "adam", "adam_l2", "adamw"))  # fmt: skip
+        exp = Experiment(
+            dataset="moons", noise=0.3, points=60, seed=1, hidden=(32, 32), activation="tanh", layer_norm=False,
+            lr=0.5, lr_adaptive=0.003, weight_decay=0.01, weight_decay_adaptive=None, momentum=0.9, steps=100,
+            batch_size=None, decay_biases=False, variants=("sgd", "sgd_l2", "sgdw", "adam", "adam_l2", "adamw"),
+        )  # fmt: skip
         run = train(exp)
         assert run.film.dtype == np.float32
         assert run.data.x_train.shape == (60, 2)

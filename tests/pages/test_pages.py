@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from engine import DATASETS, VARIANTS, Experiment
 from engine.datasets import make_data
 from engine.experiment import KNOBS
+from engine.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [ROOT / "app.py", *sorted((ROOT / "pages").glob("[!_]*.py"))]
@@ -32,15 +33,15 @@ EXPERIMENTS: dict[str, dict[str, str]] = {
     "two points": {"points": "2"},
     "one class": {"points": "2", "seed": one_class_seed()},
     "no decay at all": {"weight_decay": "0"},
-    "λ = 10": {"weight_decay": "10", "steps": "400"},
-    "η = 100": {"lr": "100", "weight_decay": "1", "steps": "400"},
-    "every η too large": {"lr": "100", "lr_adaptive": "10", "weight_decay": "10", "weight_decay_adaptive": "10"},
+    "lambda 10": {"weight_decay": "10", "steps": "400"},
+    "eta 100": {"lr": "100", "weight_decay": "1", "steps": "400"},
+    "every eta too large": {"lr": "100", "lr_adaptive": "10", "weight_decay": "10", "weight_decay_adaptive": "10"},
     "LayerNorm": {"layer_norm": "1"},
     "logistic regression": {"hidden": "0"},
     "deep": {"hidden": "8-8-8-8", "activation": "relu"},
     "minibatches": {"batch_size": "8"},
     "biases decay": {"decay_biases": "1"},
-    "same λ": {"weight_decay_adaptive": "0.02"},
+    "same lambda": {"weight_decay_adaptive": "0.02"},
     "one step": {"steps": "1"},
     "all variants": {"variants": ",".join(VARIANTS)},
     "one variant": {"variants": "sgd"},
@@ -96,16 +97,17 @@ def test_link_stays_after_a_rerun(script, kept):
 # ---- links that nobody should have written ---------------------------------------------------------------------
 
 NASTY = [
-    "nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "-1", "-0", "0", "", " ", "NaN", "None", "null", "true", "0x10",
-    "1_0", "1,5", "٣", "１２", "λ", "½", "1e3", "1.5", "999999999999999999999999", "32-32-", "-", "99999-1", "1-1-1-1-1",
-    "0-0", "sgd", "sgd,sgd", "sgd,", ",", "SGD", "moons", "moons\n", "`x`", "<b>x</b>", "**x**", "$x$", "\x00", "a" * 300,
-    "../../etc", "{{7*7}}", "😀", "\u202e", "2", "1",
-]  # fmt: skip
+    *("nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "-1", "-0", "0", "1", "2", "1.5", "1,5", "1e3", "1_0", "0x10"),
+    *("", " ", "NaN", "None", "null", "true", "9" * 30, "1٣", "１２", "½", "λ", "😀", "\u202e", "\x00", "a" * 300),
+    *("32-32-", "-", "99999-1", "1-1-1-1-1", "0-0", "sgd,sgd", "sgd,", ",", "SGD", "moons\n", "../../etc", "{{7*7}}"),
+    *("`x`", "<b>x</b>", "**x**", "$x$", ":red[x]", "[x](y)"),
+]
 # Values that are fine and slow belong to no test of links.
 FAST = {
     "steps": ["1", "5", "20", "nan", "1e999", "-3", "2.5", "x"],
     "hidden": ["0", "4", "8-8", "x", "-4", "0-0", "1e9"],
 }
+RESERVED = {"embed", "embed_options"}  # Streamlit's own
 names = st.one_of(st.sampled_from(sorted(KNOBS)), st.sampled_from(["v", "V", "lamda", "λ", "a b", "%", "`"]), st.text())
 
 
@@ -117,9 +119,6 @@ def queries(draw):
         values = st.sampled_from(FAST.get(name, NASTY)) if name in FAST else st.sampled_from(NASTY) | st.text()
         query[name] = draw(values | st.lists(values, min_size=2, max_size=3))
     return {"steps": "20", "points": "10"} | {name: value for name, value in query.items() if name not in RESERVED}
-
-
-RESERVED = {"embed", "embed_options"}  # Streamlit's own
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -137,24 +136,42 @@ def test_any_link_opens(path, query):
         assert not at.warning
 
 
-@pytest.mark.parametrize(
-    ("query", "named"),
-    [
-        ({"weight_decay": "nan"}, "`weight_decay=nan`"),
-        ({"weight_decay": "inf"}, "`weight_decay=inf`"),
-        ({"weight_decay": "-1"}, "`weight_decay=-1`"),
-        ({"points": "1e999"}, "`points=1e999`"),
-        ({"points": "2.5"}, "`points=2.5`"),
-        ({"points": ["20", "30"]}, "`points` 2 times"),
-        ({"hidden": "999999"}, "`hidden=999999`"),
-        ({"variants": "sgd,nonsense"}, "`variants=sgd,nonsense`"),
-        ({"dataset": "λ"}, "`dataset=λ`"),
-        ({"ключ": "1"}, "`ключ`"),
-        ({"v": "99"}, "`99`"),
-    ],
-    ids=str,
-)
-def test_the_warning_names_what_was_dropped(script, query, named):
-    at = opened(script, QUICK | query)
+BAD: dict[str, dict[str, Any]] = {
+    "`weight_decay=nan`": {"weight_decay": "nan"},
+    "`weight_decay=inf`": {"weight_decay": "inf"},
+    "`weight_decay=-1`": {"weight_decay": "-1"},
+    "`points=1e999`": {"points": "1e999"},
+    "`points=2.5`": {"points": "2.5"},
+    "`points` 2 times": {"points": ["20", "30"]},
+    "`hidden=999999`": {"hidden": "999999"},
+    "`variants=sgd,nonsense`": {"variants": "sgd,nonsense"},
+    "`dataset=mars`": {"dataset": "mars"},
+    "`ключ`": {"ключ": "1"},
+    "version `99`": {"v": "99"},
+}
+
+
+@pytest.mark.parametrize("named", BAD)
+def test_the_warning_names_what_was_dropped(script, named):
+    at = opened(script, QUICK | BAD[named])
     assert len(at.warning) == 1
     assert named in said(at)
+
+
+# ---- controls --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_opens(preset):
+    at = opened(ROOT / "app.py", {})
+    at.selectbox(key="preset").select(preset).run()
+    assert not at.exception
+    assert not at.warning
+    assert at.session_state.experiment == Experiment.from_query(PRESETS[preset])[0]
+
+
+def test_reset_keeps_the_seed_and_nothing_else():
+    at = opened(ROOT / "app.py", QUICK | {"seed": "7", "weight_decay": "0.1", "dataset": "xor"})
+    next(button for button in at.button if "Reset" in button.label).click().run()
+    assert not at.exception
+    assert at.session_state.experiment == Experiment(seed=7)
