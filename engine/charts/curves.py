@@ -45,7 +45,7 @@ def norm_curves(
         _curve_spec(1, title, _note(diverged), bool(theory), height),
         {
             "curves": _rows(steps, shown),
-            "theory": _rows(steps, theory),
+            **({"theory": _rows(steps, theory)} if theory else {}),
             "cursor": [{}],
             "labels": _end_labels(steps, shown, diverged, height),
         },

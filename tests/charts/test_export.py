@@ -1,6 +1,7 @@
 """Exports: exact pixels, text as text, both themes, no network."""
 
 import io
+import json
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -102,3 +103,15 @@ def test_theory_that_explodes_does_not_set_the_scale():
     picture = norm_curves(wild.steps, wild.series("weight_norm"), free_decay_curves(wild), wild.diverged)
     top = max(row["y0"] for row in picture.data["curves"] if row["y0"] is not None)
     assert max(row["y0"] for row in picture.data["theory"] if row["y0"] is not None) <= 1.5 * top
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "signature"])
+def test_the_data_are_those_that_the_spec_names(pictures, name):
+    text = json.dumps(pictures[name].spec)
+    assert {key for key in pictures[name].data if f'"name": "{key}"' in text} == set(pictures[name].data)
+
+
+def test_norms_without_theory_name_no_theory(run):
+    picture = norm_curves(run.steps, run.series("weight_norm"), {}, run.diverged)
+    assert "theory" not in picture.data
+    assert "theory" not in json.dumps(picture.spec)
