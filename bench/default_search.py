@@ -17,12 +17,12 @@ from engine import Experiment, Run, train
 SEEDS = range(1, 11)
 GRID = {
     "hidden": [(16, 16)],
-    "points": [30, 40],
-    "noise": [0.35, 0.4],
-    "steps": [300, 400, 500],
+    "points": [24, 30],
+    "noise": [0.4],
+    "steps": [300, 400],
     "lr": [0.5, 0.7],
-    "lr_adaptive": [0.005, 0.007, 0.01],
-    "weight_decay": [0.01, 0.02],
+    "lr_adaptive": [0.007, 0.01],
+    "weight_decay": [0.02, 0.03],
 }
 
 

@@ -49,9 +49,9 @@ class Experiment:
                tuple(i / 20 for i in range(21))),
     )  # fmt: skip
     points: int = _knob(
-        30,
+        24,
         Number("Training points N", "How many points the models train on; 1,000 more test them.", "Data", 2,
-               MAX_POINTS, (2, 4, 6, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 500, 700, 1000, 2000), True),
+               MAX_POINTS, (2, 4, 6, 10, 15, 20, 24, 30, 40, 60, 80, 100, 150, 200, 300, 500, 700, 1000, 2000), True),
     )  # fmt: skip
     seed: int = _knob(
         3,
@@ -83,7 +83,7 @@ class Experiment:
                _log_grid(-4, 2)),
     )  # fmt: skip
     lr_adaptive: float = _knob(
-        0.007,
+        0.01,
         Number("η, Adam family", "Learning rate of Adam and RMSProp: about the size of one step of a weight.",
                "Training", 1e-6, 10, _log_grid(-5, 0)),
     )  # fmt: skip
@@ -93,7 +93,7 @@ class Experiment:
                "Training", 0, 0.999, (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)),
     )  # fmt: skip
     steps: int = _knob(
-        400,
+        300,
         Number("Steps", "Number of optimizer steps.", "Training", 1, 20000,
                (50, 100, 200, 300, 400, 600, 800, 1000, 1200, 1500, 2000, 3000, 5000), True),
     )  # fmt: skip
@@ -103,7 +103,7 @@ class Experiment:
                "Training", 1, MAX_POINTS, (1, 2, 4, 8, 16, 32, 64, 128), True, "all points"),
     )  # fmt: skip
     weight_decay: float = _knob(
-        0.02,
+        0.03,
         Number("λ, SGD family", "Decay strength: each step takes the fraction ηλ off every decayed weight.", "Decay",
                0, 10, (0.0, *_log_grid(-5, 1))),
     )  # fmt: skip

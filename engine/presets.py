@@ -5,7 +5,7 @@ from __future__ import annotations
 PRESETS: dict[str, dict[str, str]] = {
     "L2 = decay (SGD)": {"variants": "sgd,sgd_l2,sgdw"},
     "L2 ≠ decay (Adam)": {"variants": "adam,adam_l2,adamw"},
-    "Same λ, not the same decay": {"weight_decay_adaptive": "0.02"},
+    "Same λ, not the same decay": {"weight_decay_adaptive": "0.03"},
     "Momentum breaks the tie": {"variants": "sgd,sgd_l2,sgdw,momentum_l2,momentum_w", "lr": "0.1"},
     "All optimizers": {
         "variants": "sgd,sgd_l2,sgdw,momentum_l2,momentum_w,rmsprop_l2,rmsprop_w,adam,adam_l2,adamw",

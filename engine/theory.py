@@ -14,10 +14,14 @@ def free_decay(norm: float, shrink: float, steps: ArrayLike) -> NDArray:
         shrink: the fraction that one step takes off, ηλ (λ in the paper's form).
         steps: step numbers t, any shape.
 
+    Returns:
+        Norms of the shape of ``steps``; inf where they leave float64.
+
     Reference:
         Loshchilov & Hutter 2019, arXiv 1711.05101: with a constant schedule Π(1 − η_tλ) is this power.
     """
-    return norm * np.abs(1 - shrink) ** np.asarray(steps, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        return norm * np.abs(1 - shrink) ** np.asarray(steps, dtype=np.float64)
 
 
 def time_scale(shrink: float) -> float:

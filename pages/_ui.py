@@ -49,7 +49,10 @@ def warm_up() -> None:
 
 def wide() -> None:
     """Let pictures use the width that Streamlit leaves empty beside them."""
-    st.html("<style>[data-testid=stMainBlockContainer] {padding: 3.5rem clamp(1rem, 2.5vw, 3rem) 3rem}</style>")
+    st.html(
+        "<style>[data-testid=stMainBlockContainer] {padding: 3.5rem clamp(1rem, 2.5vw, 3rem) 3rem}"
+        "[data-testid=stMarkdown] table {display: block; overflow-x: auto; max-width: 100%}</style>"
+    )
 
 
 def page(

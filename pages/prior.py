@@ -31,7 +31,7 @@ def story(view: Scene) -> list[str]:
         lines.append(
             f"With N = {n} points, λ = {lam:g} is the belief w ~ N(0, σ²I) with **σ = 1/√(λN) = {view.sigma:.3g}** "
             "(orange circles: σ and 2σ). The most probable weights after seeing the data are the MAP, between the "
-            "likelihood's best and zero; the black ellipses are 1 and 2 deviations of the posterior (Laplace)."
+            "likelihood's best and zero; the bold ellipses are 1 and 2 deviations of the posterior (Laplace)."
         )
     else:
         lines.append("λ = 0 is no prior (σ = ∞): the MAP is the MLE.")

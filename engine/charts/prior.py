@@ -219,7 +219,7 @@ def _weight_spec(reach: float) -> dict[str, Any]:
         labels.encode(x="x:Q", y="y:Q", text="label:N"),
         notes,
     )
-    return _finished(chart, "Weight space", "orange prior, grey likelihood, black posterior, dotted MAP(λ)")
+    return _finished(chart, "Weight space", "orange prior, thin likelihood, bold posterior, dotted MAP(λ)")
 
 
 @lru_cache(maxsize=1)

@@ -127,7 +127,7 @@ def test_the_notices_of_a_query_are_those_of_its_parameters(query):
         ("noise", "nan", 0.4),
         ("points", "1e308", 2000),
         ("points", "1", 2),
-        ("points", "2.5", 30),
+        ("points", "2.5", 24),
         ("seed", "-1", 0),
         ("lr", "inf", 0.7),
         ("lr", "1e999", 0.7),

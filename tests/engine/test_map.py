@@ -30,7 +30,7 @@ def test_the_page_shows_the_map_of_scikit_learn(weight_decay):
     other = sklearn_map(run.data.x_train, run.data.y_train, weight_decay)
     assert np.abs(view.map.w - other.w).max() <= 1e-6
     assert abs(view.map.b - other.b) <= 1e-6
-    assert view.sigma == pytest.approx(1 / np.sqrt(weight_decay * 30), rel=1e-12)
+    assert view.sigma == pytest.approx(1 / np.sqrt(weight_decay * 24), rel=1e-12)
     assert view.run.experiment.weight_decay_adaptive == weight_decay
 
 
