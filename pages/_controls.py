@@ -22,7 +22,6 @@ SHAPES = ["0", "4", "8", "16", "8-8", "16-16", "32-32", "64-64", "16-16-16", "32
 
 def sidebar() -> None:
     """Draw the controls, keep ``st.session_state.experiment`` and the URL in step with them."""
-    state = st.session_state
     load_url()
     with st.sidebar:
         st.selectbox("Preset", list(PRESETS), index=None, placeholder="Start from a preset …", key="preset",

@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 BEFORE = "import sys\nsys.modules['streamlit'] = None  # importing it would fail\n"
 AFTER = """
-assert run.data.x_train.shape == (30, 2) and set(run.data.y_train) == {0, 1} and len(run.data.x_test) == 1000
+assert run.data.x_train.shape == (24, 2) and set(run.data.y_train) == {0, 1} and len(run.data.x_test) == 1000
 assert [w.shape + b.shape for w, b in run.weights("adamw")] == [(16, 2, 16), (16, 16, 16), (1, 16, 1)]
 starts = [run.weights(variant, step=0)[0][0].tolist() for variant in exp.variants]
 assert all(start == starts[0] for start in starts)

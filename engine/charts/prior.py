@@ -136,15 +136,8 @@ def _sigma(scene: Scene) -> str:
 
 
 def _notes(scene: Scene) -> Rows:
-    """Direct labels on the prior circle and on one likelihood contour."""
-    reach, notes = scene.reach, []
-    if scene.sigma < reach:
-        notes.append({"x": 0.0, "y": -scene.sigma, "text": "prior σ", "kind": "prior"})
-    inside = [points for level, points in scene.likelihood if level >= 2.0 and np.abs(points).max() < reach]
-    if inside:
-        lowest = inside[-1][np.argmin(inside[-1][:, 1])]
-        notes.append({"x": float(lowest[0]), "y": float(lowest[1]), "text": "likelihood", "kind": "likelihood"})
-    return notes
+    """The direct label of the prior circle, where it is in the picture."""
+    return [{"x": 0.0, "y": scene.sigma, "text": "prior σ", "kind": "prior"}] if scene.sigma < scene.reach else []
 
 
 def _boundary(at: NDArray, box: NDArray, level: float = 0.0) -> NDArray | None:
@@ -208,7 +201,9 @@ def _weight_spec(reach: float) -> dict[str, Any]:
     shapes = alt.Scale(domain=["MAP", "MLE", "scikit-learn"], range=["diamond", "square", "cross"])
     labels = named["marks"].mark_text(align="left", dx=10, dy=-9, fontSize=14, fontWeight="bold", color=LIGHT["ink"])
     notes = (
-        named["notes"].mark_text(baseline="top", dy=4, fontSize=13).encode(x="x:Q", y="y:Q", text="text:N", color=kind)
+        named["notes"]
+        .mark_text(baseline="bottom", dy=-5, fontSize=13)
+        .encode(x="x:Q", y="y:Q", text="text:N", color=kind)
     )
     chart = alt.layer(
         *curves,
