@@ -92,7 +92,8 @@ class Number(Knob):
         return number
 
     def clamp(self, value: Any) -> Any:
-        return value if value is None else min(max(value, type(value)(self.low)), type(value)(self.high))
+        kind = int if self.whole else float
+        return value if value is None else min(max(value, kind(self.low)), kind(self.high))
 
     def read(self, text: str) -> float | int | None:
         number = float(text)

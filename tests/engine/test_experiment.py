@@ -318,3 +318,9 @@ def test_a_batch_is_at_most_all_points():
     assert Experiment(points=10).batch == 10
     assert Experiment(points=10, batch_size=4).batch == 4
     assert Experiment(points=10, batch_size=400).batch == 10
+
+
+def test_a_clamped_whole_number_is_shown_as_one():
+    experiment, notices = Experiment.from_query({"points": "0.5"})
+    assert experiment.points == 2
+    assert notices == ["The link's `points=0.5` is out of bounds; using 2."]
