@@ -98,7 +98,7 @@ def test_only_so_many_train_at_once_and_waiting_can_be_left():
     gate.set()
     for thread in threads:
         thread.join(10)
-    assert with_slot(lambda: "free again", idle) == "free again"
+    assert with_slot(lambda: "free again", leave) == "free again"
 
 
 def test_a_result_too_large_for_the_shelf_is_given_but_not_kept():

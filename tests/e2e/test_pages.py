@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from bench.latency import LAMBDA_SLIDER, ROOT
+from bench.latency import LAMBDA_SLIDER, ROOT, served
 
 pytestmark = pytest.mark.e2e
 
@@ -93,3 +93,15 @@ def test_a_shape_that_is_none_keeps_the_last_and_says_how(visit):
     expect(shown.page.get_by_text("written like 32-32")).to_be_visible()
     expect(shown.film).to_have_attribute("data-picture", key)
     expect(shown.page.locator('[data-testid="stException"]')).to_have_count(0)
+
+
+def test_a_deep_link_on_a_fresh_server_opens_inside_the_frame(browser):
+    with served(ROOT / "app.py") as url:
+        page = browser.new_page()
+        page.goto(f"{url}/prior?weight_decay=0.05")
+        expect(page.locator("h1")).to_have_text("What does λ believe about the weights?")
+        expect(page.get_by_role("link", name="Weight norms").first).to_be_visible()
+        expect(page.locator('[data-testid="stSidebar"]').get_by_text("Variants", exact=True)).to_be_visible()
+        expect(page.locator(".film")).to_have_attribute("data-picture", re.compile("^prior:"))
+        expect(page).to_have_url(re.compile(r"/prior\?v=1&weight_decay=0.05$"))
+        page.close()
