@@ -270,38 +270,41 @@ class Player {
     context.stroke(path);
   }
 
+  // One path a class and kind of point: a stroke for each of a thousand points would cost more than the field.
   drawPoints(context, width, height) {
     const { window: shown, train, test } = this.film;
     const radius = Math.max(2.2, Math.min(4.5, width / 62));
-    const at = ([x, y]) => [
-      ((x - shown.x[0]) / (shown.x[1] - shown.x[0])) * width,
-      ((shown.y[1] - y) / (shown.y[1] - shown.y[0])) * height,
-    ];
-    const shape = (point, size) => {
-      const [x, y] = at(point);
-      context.beginPath();
-      if (point[2]) {
-        context.moveTo(x, y - 1.25 * size);
-        context.lineTo(x + 1.1 * size, y + 0.75 * size);
-        context.lineTo(x - 1.1 * size, y + 0.75 * size);
-        context.closePath();
-      } else context.arc(x, y, size, 0, 2 * Math.PI);
+    const path = (points, label, size) => {
+      const all = new Path2D();
+      for (const [a, b, own] of points) {
+        if (own !== label) continue;
+        const x = ((a - shown.x[0]) / (shown.x[1] - shown.x[0])) * width;
+        const y = ((shown.y[1] - b) / (shown.y[1] - shown.y[0])) * height;
+        if (label) {
+          all.moveTo(x, y - 1.25 * size);
+          all.lineTo(x + 1.1 * size, y + 0.75 * size);
+          all.lineTo(x - 1.1 * size, y + 0.75 * size);
+          all.closePath();
+        } else {
+          all.moveTo(x + size, y);
+          all.arc(x, y, size, 0, 2 * Math.PI);
+        }
+      }
+      return all;
     };
-    context.lineWidth = 1;
-    context.globalAlpha = 0.55;
-    for (const point of test) {
-      shape(point, 0.5 * radius);
-      context.strokeStyle = this.palette[point[2] ? "class1" : "class0"];
-      context.stroke();
-    }
-    context.globalAlpha = 1;
-    context.lineWidth = 1.2;
-    for (const point of train) {
-      shape(point, radius);
-      context.fillStyle = this.palette[point[2] ? "class1" : "class0"];
-      context.fill();
+    for (const label of [0, 1]) {
+      const colour = this.palette[label ? "class1" : "class0"];
+      context.globalAlpha = 0.55;
+      context.lineWidth = 1;
+      context.strokeStyle = colour;
+      context.stroke(path(test, label, 0.5 * radius));
+      const points = path(train, label, radius);
+      context.globalAlpha = 1;
+      context.lineWidth = 1.2;
+      context.fillStyle = colour;
+      context.fill(points);
       context.strokeStyle = this.palette.outline;
-      context.stroke();
+      context.stroke(points);
     }
   }
 
