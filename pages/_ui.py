@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from engine import Experiment, Run, train
 from engine.charts import Picture
 from engine.charts.export import to_png, to_svg
 from engine.charts.film import film, reel
+from engine.claims import Claim, Measurement
 from pages import _controls, _film
 from pages._shared import Shelf, with_slot
 
@@ -168,6 +169,33 @@ def rules(run: Run) -> None:
             "`decayed` are the weight matrices (`p.dim() >= 2`), `groups` puts the rest into a parameter group with "
             "`weight_decay=0`; with “decay biases and norms too”, everything is in `decayed`."
         )
+
+
+def measured(run: Run, claims: Sequence[Claim]) -> None:
+    """The page's claims held against this run: predicted, measured, error, and where to read and to test each."""
+    with st.expander("Measured, not asserted", icon=":material/fact_check:"):
+        checks = shared("claims " + " ".join(claim.key for claim in claims), run, lambda: [c.check(run) for c in claims])
+        for claim, found in zip(claims, checks, strict=True):
+            st.markdown(verdict(claim, found))
+
+
+def verdict(claim: Claim, found: list[Measurement] | str) -> str:
+    """One claim in Markdown: what it says, the values of this run or why there are none, the source and the test."""
+    close = {"relative": "relative error", "absolute": "difference", "at most": "above the bound by"}[claim.kind]
+    lines = [f"**{claim.says}** $\\;{claim.formula}$"]
+    if isinstance(found, str):
+        lines.append(f":gray[Not on this run: {found}]")
+    else:
+        lines += ["", f"| | predicted | measured | {close} | at most {claim.tolerance:.2g} |", "|---|--:|--:|--:|---|"]
+        lines += [
+            f"| {value.what} | {value.predicted:.6g} | {value.measured:.6g} | {claim.error(value):.1e} "
+            f"| {':green[✓ holds]' if claim.holds(value) else ':red[✗ does not hold]'} |"
+            for value in found
+        ]
+        lines.append("")
+    source = f"[{claim.source}]({claim.link})" if claim.link else claim.source
+    lines.append(f":small[{source} · `{claim.test}`]")
+    return "  \n".join(lines) if isinstance(found, str) else "\n".join(lines)
 
 
 def _describe(line: st.delta_generator.DeltaGenerator, run: Run) -> None:

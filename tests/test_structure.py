@@ -29,6 +29,7 @@ ORDER = (
     "train",
     "engine",
     "measure",
+    "claims",
     "charts",
     "pages",
     "app",

@@ -1,0 +1,5 @@
+"""The claims of the pages, one module a page; ``CLAIMS`` holds them all."""
+
+from engine.claims.claim import CLAIMS, Claim, Measurement
+
+__all__ = ["CLAIMS", "Claim", "Measurement"]
