@@ -86,7 +86,7 @@ def _train_plainly(
         "weight_decay": exp.weight_decay_of(VARIANTS[key]),
         "momentum": exp.momentum,
     }
-    exec(VARIANTS[key].snippet, names)
+    exec(VARIANTS[key].snippet(), names)
 
 
 def _check(run: Run, losses: dict[str, float]) -> None:

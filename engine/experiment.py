@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
+
+from numpy.typing import NDArray
 
 from engine.datasets import DATASETS, MAX_POINTS
 from engine.knobs import Choice, Flag, Knob, Names, Number, Widths
+from engine.schedules import SCHEDULES, multipliers
 from engine.variants import VARIANTS, Variant
 
 URL_VERSION = "1"
 VISITOR_BUDGET = 2e10
 """Largest ``Experiment.cost`` that a URL or a slider may ask for: about three seconds on one core."""
+
+DECAYED = {"weights": "weights only", "biases": "weights and biases", "all": "everything, LayerNorm too"}
+"""Sets of parameters that λ may act on, each with its title; every one holds the one before."""
+
+_OLD = {("decay_biases", "1"): ("decayed", "all"), ("decay_biases", "0"): ("decayed", "weights")}
+"""What older links say, and how it is said now."""
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
@@ -92,6 +101,14 @@ class Experiment:
         Number("Momentum μ", "Share of the last step that the momentum variants keep; the others have none.",
                "Training", 0, 0.999, (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)),
     )  # fmt: skip
+    nesterov: bool = _knob(
+        False, Flag("Nesterov", "Look ahead: the momentum variants step along g + μv instead of v.", "Training")
+    )
+    schedule: str = _knob(
+        "constant",
+        Choice("Schedule of η", "How the learning rate falls over the steps; η above is its largest value.",
+               "Training", {key: entry.title for key, entry in SCHEDULES.items()}),
+    )  # fmt: skip
     steps: int = _knob(
         300,
         Number("Steps", "Number of optimizer steps.", "Training", 1, 20000,
@@ -112,9 +129,15 @@ class Experiment:
         Number("λ, Adam family", "Decay strength of Adam and RMSProp; by default the λ with the same ηλ as SGD's.",
                "Decay", 0, 10, (0.0, *_log_grid(-5, 1)), False, "matched shrink"),
     )  # fmt: skip
-    decay_biases: bool = _knob(
-        False, Flag("Decay biases and norms too", "Off: only weight matrices decay, as is usual.", "Decay")
+    decayed: str = _knob(
+        "weights",
+        Choice("What decays", "Which parameters λ acts on; usually weight matrices only.", "Decay", DECAYED),
     )
+    max_norm: float = _knob(
+        1.0,
+        Number("Max-norm c", "Largest norm of a unit's incoming weights, for the max-norm variant alone.", "Decay",
+               1e-3, 100, (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)),
+    )  # fmt: skip
     variants: tuple[str, ...] = _knob(
         ("sgd", "sgd_l2", "sgdw", "adam", "adam_l2", "adamw"),
         Names("Variants", "Optimizers to train side by side from the same initial weights.", "Decay",
@@ -157,6 +180,8 @@ class Experiment:
 
     def weight_decay_of(self, variant: Variant) -> float:
         """λ of one variant; under matched shrink the λ that takes the same fraction off a weight in a step."""
+        if not variant.has_weight_decay:
+            return 0.0
         if not variant.adaptive:
             return self.weight_decay
         if self.weight_decay_adaptive is not None:
@@ -164,10 +189,32 @@ class Experiment:
         return self.weight_decay * self.lr / (self.lr_adaptive if variant.shrinks_by_lr else 1.0)
 
     def shrink_of(self, variant: Variant) -> float:
-        """The fraction that one step of decay takes off a weight: ηλ, or λ in the paper's form; 0 without decay."""
-        if variant.where == "none":
+        """The fraction that one step of decay takes off a weight at the schedule's largest η: ηλ, or λ in the paper's
+        form; 0 where λ takes no fixed fraction of the weight."""
+        if variant.where not in ("gradient", "weight"):
             return 0.0
-        return self.weight_decay_of(variant) * (self.lr_of(variant) if variant.shrinks_by_lr else 1.0)
+        longer = 1 - self.momentum if variant.uses("shrink_weights", over_momentum=True) else 1.0
+        return self.weight_decay_of(variant) * (self.lr_of(variant) if variant.shrinks_by_lr else 1.0) / longer
+
+    def schedule_of_steps(self) -> NDArray:
+        """The schedule multiplier s_t = η_t/η_max of every step, (steps,)."""
+        return multipliers(self.schedule, self.steps)
+
+    def shrinks_of(self, variant: Variant, normalised: bool = False) -> NDArray:
+        """The fraction that decay takes off at every step, (steps,): η_tλ, s_tλ in the paper's form.
+
+        Args:
+            variant: of the registry.
+            normalised: of a weight that feeds LayerNorm, which AdamC decays by η_t s_t λ.
+        """
+        s = self.schedule_of_steps()
+        corrected = normalised and variant.uses("shrink_weights", corrected=True)
+        return self.shrink_of(variant) * (s * s if corrected else s)
+
+    def snippet_of(self, variant: Variant) -> str:
+        """The training loop of one variant in PyTorch, as this experiment trains it."""
+        nesterov = self.nesterov and self.momentum > 0  # torch refuses Nesterov without momentum
+        return variant.snippet(nesterov, SCHEDULES[self.schedule].code)
 
     def to_query(self) -> dict[str, str]:
         """The experiment as URL parameters: a version and every knob that is not at its default."""
@@ -178,7 +225,7 @@ class Experiment:
         return query
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str | Sequence[str]]) -> tuple[Self, list[str]]:
+    def from_query(cls, query: Mapping[str, str | Sequence[str]]) -> tuple[Experiment, list[str]]:
         """Read URL parameters: never raises; what cannot be used is dropped or clamped, with a notice each.
 
         Args:
@@ -194,21 +241,28 @@ class Experiment:
             if len(texts) > 1:
                 notices.append(f"The link gives `{_short(name)}` {len(texts)} times; the last one counts.")
             if texts:
-                notices += _read(name, texts[-1], values)
+                notices += _read(*_OLD.get((name, texts[-1]), (name, texts[-1])), values)
         return cls(**values).within_budget(notices)
 
-    def within_budget(self, notices: list[str] | None = None) -> tuple[Self, list[str]]:
+    def within_budget(self, notices: list[str] | None = None) -> tuple[Experiment, list[str]]:
         """The experiment with its steps cut so that ``cost`` stays within VISITOR_BUDGET, and the notices so far."""
-        notices = notices or []
-        if self.cost <= VISITOR_BUDGET:
-            return self, notices
-        steps = max(1, int(self.steps * VISITOR_BUDGET / self.cost))
-        steps -= steps % 10 ** max(0, len(str(steps)) - 2)  # two digits are enough for a cut
-        notices.append(
-            f"{self.steps} steps × {len(self.variants)} models × {self.batch} points × {self.parameters} parameters "
-            f"is more than this page trains at once; using {steps} steps."
-        )
-        return replace(self, steps=steps), notices
+        (chosen,), more = budgeted([self])
+        return chosen, [*(notices or []), *more]
+
+
+def budgeted(experiments: Sequence[Experiment]) -> tuple[list[Experiment], list[str]]:
+    """Experiments of one batch, their steps cut so that together they cost at most VISITOR_BUDGET; and why, if so."""
+    cost, one = sum(experiment.cost for experiment in experiments), experiments[0]
+    if cost <= VISITOR_BUDGET:
+        return list(experiments), []
+    steps = max(1, int(one.steps * VISITOR_BUDGET / cost))
+    steps -= steps % 10 ** max(0, len(str(steps)) - 2)  # two digits are enough for a cut
+    models = sum(len(experiment.variants) for experiment in experiments)
+    notice = (
+        f"{one.steps} steps × {models} models × {one.batch} points × {one.parameters} parameters "
+        f"is more than this page trains at once; using {steps} steps."
+    )
+    return [replace(experiment, steps=steps) for experiment in experiments], [notice]
 
 
 def _knobs() -> Iterator[tuple[str, Knob]]:

@@ -127,7 +127,19 @@ def _calm(run: Run) -> list[int]:
 
 
 def free_decay_curves(run: Run) -> dict[str, NDArray]:
-    """‖w‖ if decay acted alone from the shared initial weights, for variants with λ on the weight: variant to (T,)."""
-    start = float(run.metrics["weight_norm"][0, 0])
-    decaying = [variant for variant in run.experiment.chosen if variant.where == "weight"]
-    return {v.key: free_decay(start, run.experiment.shrink_of(v), run.steps) for v in decaying}
+    """‖w‖ if decay acted alone from the shared initial weights, for variants with λ on the weight: variant to (T,).
+
+    Where a variant decays some weights otherwise than others (AdamC), the norms of both parts are put together.
+    """
+    film, feeds = run.film[0, 0, : run.architecture.weights], run.architecture.normalised()
+    feeds = feeds[: run.architecture.weights] > 0
+    curves = {}
+    for variant in run.experiment.chosen:
+        if variant.where == "weight":
+            parts = ((feeds, True), (~feeds, False))
+            norms = [
+                free_decay(float(np.linalg.norm(film[part])), run.experiment.shrinks_of(variant, normed), run.steps)
+                for part, normed in parts
+            ]
+            curves[variant.key] = np.hypot(*norms)
+    return curves

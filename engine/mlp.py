@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _aten = torch.ops.aten
@@ -67,6 +69,18 @@ class Architecture:
     def parameters(self) -> int:
         """Number of all parameters, P."""
         return self.weights + sum(self.sizes[1:]) + (2 * sum(self.hidden) if self.layer_norm else 0)
+
+    def matrices(self) -> list[tuple[slice, tuple[int, int]]]:
+        """Columns and shape (out, in) of every weight matrix, from input to output."""
+        ends = np.cumsum([before * after for before, after in pairwise(self.sizes)]).tolist()
+        shapes = [(after, before) for before, after in pairwise(self.sizes)]
+        return [(slice(end - out * into, end), (out, into)) for end, (out, into) in zip(ends, shapes, strict=True)]
+
+    def normalised(self) -> NDArray:
+        """1 where a parameter is a weight that feeds LayerNorm, else 0, (P,)."""
+        feeds = np.zeros(self.parameters)
+        feeds[: self.layer_norm * (self.weights - self.sizes[-2])] = 1
+        return feeds
 
     def layers(self, flat: Tensor) -> list[Layer]:
         """Views into parameters (R, P), one Layer for each weight matrix."""

@@ -135,8 +135,9 @@ def quiet_cpu() -> Iterator[None]:
 
 
 def decayed_columns(experiment: Experiment, architecture: Architecture) -> slice:
-    """The columns that decay: weight matrices only, or everything."""
-    return slice(None) if experiment.decay_biases else slice(architecture.weights)
+    """The columns that decay: weight matrices, with them biases, or everything."""
+    biases = architecture.weights + sum(architecture.sizes[1:])
+    return slice({"weights": architecture.weights, "biases": biases, "all": None}[experiment.decayed])
 
 
 def _scores(architecture: Architecture, flat: Tensor, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:

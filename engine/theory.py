@@ -6,22 +6,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def free_decay(norm: float, shrink: float, steps: ArrayLike) -> NDArray:
-    """‖w‖ after t steps of decay alone, with no gradient: ‖w_t‖ = ‖w₀‖ · |1 − ηλ|^t.
+def free_decay(norm: float, shrinks: ArrayLike, steps: ArrayLike) -> NDArray:
+    """‖w‖ after t steps of decay alone, with no gradient: ‖w_t‖ = ‖w₀‖ · Π|1 − η_kλ| over k = 1 … t.
 
     Args:
         norm: ‖w₀‖.
-        shrink: the fraction that one step takes off, ηλ (λ in the paper's form).
-        steps: step numbers t, any shape.
+        shrinks: the fraction that each step takes off, η_kλ (s_kλ in the paper's form), (T,).
+        steps: step numbers t from 0 to T, any shape.
 
     Returns:
         Norms of the shape of ``steps``; inf where they leave float64.
 
     Reference:
-        Loshchilov & Hutter 2019, arXiv 1711.05101: with a constant schedule Π(1 − η_tλ) is this power.
+        Loshchilov & Hutter 2019, arXiv 1711.05101.
     """
-    with np.errstate(over="ignore"):
-        return norm * np.abs(1 - shrink) ** np.asarray(steps, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        left = np.cumprod(np.concatenate([[1.0], np.abs(1 - np.asarray(shrinks, dtype=np.float64))]))
+        curve = norm * left[np.asarray(steps)]
+    return np.where(norm == 0, 0.0, curve)
 
 
 def time_scale(shrink: float) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from engine.experiment import Experiment
 from engine.mlp import LossGradient
 from engine.run import Run, architecture_of, decayed_columns, quiet_cpu
 from engine.transforms import Slot, Transform, Update, merge
+from engine.variants import VARIANTS
 
 FRAMES = 41
 """Recorded steps of a training, the first and the last among them."""
@@ -49,14 +51,55 @@ def train(
     Raises:
         RuntimeError: "cuda" was asked for and there is none.
     """
-    data = make_data(experiment.dataset, experiment.noise, experiment.points, experiment.seed)
-    steps = np.unique(np.linspace(0, experiment.steps, FRAMES).round().astype(int))
+    return train_many([experiment], dtype=dtype, device=device, on_step=on_step)[0]
+
+
+def train_many(
+    experiments: Sequence[Experiment],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "auto",
+    on_step: Callable[[int], None] | None = None,
+) -> list[Run]:
+    """Train several experiments as one batch: they may differ in decay, rates, schedule, momentum and variants.
+
+    Args:
+        experiments: with the same data, model, number of steps and batch size.
+        dtype, device, on_step: as for ``train``.
+
+    Returns:
+        A Run for each, as ``train`` gives it.
+
+    Raises:
+        ValueError: there are none, or they differ in what one batch must share; the message names the knobs.
+        RuntimeError: "cuda" was asked for and there is none.
+    """
+    one = _common(experiments)
+    steps = np.unique(np.linspace(0, one.steps, FRAMES).round().astype(int))
     with quiet_cpu(), torch.inference_mode():
-        trainer = _Trainer(experiment, data, dtype, _device(experiment, device))
-        film = trainer.film(steps, on_step or (lambda step: None))
-    names = experiment.variants
-    diverged = {name: trainer.diverged.get(row) for row, name in enumerate(names)}
-    return Run(experiment, data, steps, film.cpu().numpy(), diverged)
+        trainer = Trainer(experiments, dtype, _device(experiments, device))
+        film = trainer.film(steps, on_step or (lambda step: None)).cpu().numpy()
+    runs = []
+    for experiment in experiments:
+        rows = [trainer.rows.index((experiment, variant)) for variant in experiment.chosen]
+        diverged = {name: trainer.diverged.get(row) for name, row in zip(experiment.variants, rows, strict=True)}
+        own = film if len(experiments) == 1 and rows == sorted(rows) else film[:, rows]
+        runs.append(Run(experiment, trainer.data, steps, own, diverged))
+    return runs
+
+
+SHARED = ("dataset", "noise", "points", "seed", "hidden", "activation", "layer_norm", "steps", "batch_size")
+"""Knobs that experiments of one batch must agree on."""
+
+
+def _common(experiments: Sequence[Experiment]) -> Experiment:
+    if not experiments:
+        raise ValueError("train_many needs at least one experiment.")
+    one = experiments[0]
+    differing = [name for name in SHARED if any(getattr(other, name) != getattr(one, name) for other in experiments)]
+    if differing:
+        raise ValueError(f"Experiments of one batch must agree on {', '.join(differing)}.")
+    return one
 
 
 def batch_order(experiment: Experiment) -> NDArray | None:
@@ -73,58 +116,80 @@ def batch_order(experiment: Experiment) -> NDArray | None:
     return stream[: experiment.steps * batch].reshape(experiment.steps, batch)
 
 
-def _device(experiment: Experiment, device: str) -> torch.device:
+def _device(experiments: Sequence[Experiment], device: str) -> torch.device:
     if device == "auto":
-        work = len(experiment.variants) * experiment.batch * experiment.parameters
+        work = sum(len(experiment.variants) * experiment.batch * experiment.parameters for experiment in experiments)
         return torch.device("cuda" if work >= GPU_WORTH and torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("There is no CUDA device here; use device='auto' or 'cpu'.")
     return torch.device(device)
 
 
-class _Trainer:
-    """The state of one batched training: parameters (R, P), the optimizers' memory, and who diverged when."""
+class Trainer:
+    """The state of one batched training: parameters (R, P), the optimizers' memory, and who diverged when.
 
-    def __init__(self, experiment: Experiment, data: Data, dtype: torch.dtype, device: torch.device) -> None:
+    Rows are (experiment, variant), variant by variant, so that equal transforms are neighbours and run as one call.
+    """
+
+    def __init__(self, experiments: Sequence[Experiment], dtype: torch.dtype, device: torch.device) -> None:
+        one = _common(experiments)
         as_tensor = partial(torch.as_tensor, dtype=dtype, device=device)
-        architecture = architecture_of(experiment)
-        start = as_tensor(architecture.initial(experiment.seed))
-        self.w = start.repeat(len(experiment.variants), 1)
-        self.loss_gradient = LossGradient(architecture, self.w, experiment.batch)
-        self.x, self.y = as_tensor(data.x_train).T.contiguous(), as_tensor(data.y_train)
-        order = batch_order(experiment)
+        self.data: Data = make_data(one.dataset, one.noise, one.points, one.seed)
+        self.rows = [
+            (experiment, variant)
+            for variant in VARIANTS.values()
+            for experiment in experiments
+            if variant in experiment.chosen
+        ]
+        architecture = architecture_of(one)
+        start = as_tensor(architecture.initial(one.seed))
+        self.w = start.repeat(len(self.rows), 1)
+        self.loss_gradient = LossGradient(architecture, self.w, one.batch)
+        self.x, self.y = as_tensor(self.data.x_train).T.contiguous(), as_tensor(self.data.y_train)
+        order = batch_order(one)
         self.batches = None if order is None else torch.as_tensor(order, device=device)
-        self.loss_gradient.see(self.x[:, : experiment.batch], self.y[: experiment.batch])
-        mask = torch.zeros_like(start)
-        mask[decayed_columns(experiment, architecture)] = 1
-        whole = Slot(
+        self.loss_gradient.see(self.x[:, : one.batch], self.y[: one.batch])
+        self.lr_max = as_tensor([[experiment.lr_of(variant)] for experiment, variant in self.rows])
+        multipliers = {experiment: experiment.schedule_of_steps() for experiment in experiments}
+        self.multipliers = as_tensor(np.stack([multipliers[experiment] for experiment, _ in self.rows], 1)[:, :, None])
+        masks = {experiment: torch.zeros_like(start) for experiment in experiments}
+        for experiment, mask in masks.items():
+            mask[decayed_columns(experiment, architecture)] = 1
+        self.whole = Slot(
             w=self.w,
             u=self.loss_gradient.gradient,
-            lr=as_tensor([[experiment.lr_of(v)] for v in experiment.chosen]),
-            weight_decay=as_tensor([[experiment.weight_decay_of(v)] for v in experiment.chosen]) * mask,
-            momentum=as_tensor([[experiment.momentum]] * len(self.w)),
+            lr=self.lr_max * self.multipliers[0],
+            schedule=self.multipliers[0].clone(),
+            weight_decay=torch.stack([e.weight_decay_of(v) * masks[e] for e, v in self.rows]),
+            momentum=as_tensor([[experiment.momentum] for experiment, _ in self.rows]),
+            max_norm=as_tensor([[experiment.max_norm] for experiment, _ in self.rows]),
+            start=start,
+            normalised=as_tensor(architecture.normalised()),
+            matrices=architecture.matrices(),
+            share=self.share,
+            steady=bool((self.multipliers == self.multipliers[0]).all()),
+            memory=[self.w],
         )
-        self.memory: list[Tensor] = [self.w]
-        self.updates = self._bind(whole, [variant.chain for variant in experiment.chosen])
+        self.updates = self._bind([variant.chain_with(experiment.nesterov) for experiment, variant in self.rows])
         self.diverged: dict[int, int] = {}
         self.frozen: dict[int, Tensor] = {}
 
-    def _bind(self, whole: Slot, chains: list[tuple[Transform, ...]]) -> list[Update]:
-        updates = []
-        for step, rows in merge(chains):
-            slot = Slot(
-                whole.w[rows], whole.u[rows], whole.lr[rows], whole.weight_decay[rows], whole.momentum[rows],
-                self.memory,
-            )  # fmt: skip
-            updates.append(step.init(slot))
-        return updates
+    def _bind(self, chains: list[tuple[Transform, ...]]) -> list[Update]:
+        by_row = ("w", "u", "lr", "schedule", "weight_decay", "momentum", "max_norm")
+        return [
+            step.init(replace(self.whole, **{name: getattr(self.whole, name)[rows] for name in by_row}))
+            for step, rows in merge(chains)
+        ]
+
+    def share(self, v: Tensor) -> None:
+        """Called with every new v of an adaptive transform; nothing to do in a training."""
 
     def film(self, steps: NDArray, on_step: Callable[[int], None]) -> Tensor:
         """Train through the recorded steps and return the parameters (T, R, P) at each."""
         film = self.w.new_empty(len(steps), *self.w.shape)
         film[0] = self.w
         for i, (start, stop) in enumerate(pairwise(steps), 1):
-            before = [state.clone() for state in self.memory]
+            before = [state.clone() for state in self.whole.memory]
             for t in range(start + 1, stop + 1):
                 self.step(t)
                 if t % CHECK_EVERY == 0:
@@ -137,11 +202,22 @@ class _Trainer:
         return film
 
     def step(self, t: int) -> None:
-        """Step t of all runs: gradient, then every transform of every chain."""
+        """Step t = 1, 2, … of all runs: gradient, then every transform of every chain."""
+        self.prepare(t)
+        self.update(t)
+
+    def prepare(self, t: int) -> None:
+        """What step t starts with: its points, its learning rate, and the gradient of the data loss."""
         if self.batches is not None:
             batch = self.batches[t - 1]
             self.loss_gradient.see(self.x[:, batch], self.y[batch])
+        if not self.whole.steady:
+            self.whole.schedule.copy_(self.multipliers[t - 1])
+            torch.mul(self.lr_max, self.multipliers[t - 1], out=self.whole.lr)
         self.loss_gradient()
+
+    def update(self, t: int) -> None:
+        """Every transform of every chain, on the gradient as it is."""
         for update in self.updates:
             update(t)
 
@@ -151,7 +227,7 @@ class _Trainer:
 
     def _replay(self, before: list[Tensor], steps: range) -> None:
         """Train the segment again, looking at every step, to freeze each diverging run at its last finite step."""
-        for state, old in zip(self.memory, before, strict=True):
+        for state, old in zip(self.whole.memory, before, strict=True):
             state.copy_(old)
         for t in steps:
             last = self.w.clone()

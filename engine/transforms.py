@@ -25,24 +25,45 @@ class Slot:
     Attributes:
         w: parameters, (r, P); changed in place.
         u: update, (r, P); the gradient of the data loss when the chain starts.
-        lr: η of each run, (r, 1).
+        lr: η_t of each run, (r, 1); changes from step to step unless ``steady``.
+        schedule: s_t = η_t/η_max of each run, (r, 1); changes with ``lr``.
         weight_decay: λ of each parameter, (r, P): 0 where a parameter is not decayed.
         momentum: μ of each run, (r, 1).
+        max_norm: largest incoming norm of a unit, (r, 1).
+        start: initial parameters, (P,).
+        normalised: 1 where a weight feeds LayerNorm, else 0, (P,).
+        matrices: columns and shape (out, in) of every weight matrix.
+        steady: ``lr`` and ``schedule`` never change, so that what follows from them is computed once.
         memory: every tensor that outlives a step, so that training can be rewound.
+        share: called with v, (r, P), whenever an adaptive transform has a new one; a probe lets rows share it.
     """
 
     w: Tensor
     u: Tensor
     lr: Tensor
+    schedule: Tensor
     weight_decay: Tensor
     momentum: Tensor
+    max_norm: Tensor
+    start: Tensor
+    normalised: Tensor
+    matrices: list[tuple[slice, tuple[int, int]]]
+    steady: bool = True
     memory: list[Tensor] = field(default_factory=list)
+    share: Callable[[Tensor], object] = lambda v: None
 
     def zeros(self) -> Tensor:
         """A zero tensor of shape (r, P) that is part of the optimizer's state."""
         state = torch.zeros_like(self.w)
         self.memory.append(state)
         return state
+
+    def follow(self, value: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """``value`` as a function of the step: computed once where the learning rate is steady, else every time."""
+        if not self.steady:
+            return value
+        fixed = value()
+        return lambda: fixed
 
 
 class Transform(NamedTuple):
@@ -111,25 +132,85 @@ def add_l2(s: Slot) -> Update:
 
 
 @transform
-def shrink_weights(s: Slot, times_lr: bool = True) -> Update:
-    """λ on the weight: w ← (1 − ηλ)w, or (1 − λ)w with ``times_lr=False`` (Loshchilov & Hutter's own form, whose λ
-    follows the schedule multiplier but not η; 2019, arXiv 1711.05101)."""
-    factor = 1 - (s.lr if times_lr else 1.0) * s.weight_decay
+def add_pull_to_start(s: Slot) -> Update:
+    """L2-SP: u ← u + λ(w − w₀), a Gaussian prior around the starting point (Li et al. 2018, arXiv 1802.01483)."""
 
     def update(t: int) -> None:
-        s.w.mul_(factor)
+        s.u.addcmul_(s.weight_decay, s.w).addcmul_(s.weight_decay, s.start, value=-1)
 
     return update
 
 
 @transform
-def trace(s: Slot) -> Update:
-    """Momentum as torch.optim.SGD has it: v ← μv + u; u ← v, with the raw gradient as the first v."""
+def shrink_weights(
+    s: Slot, times_lr: bool = True, over_momentum: bool = False, corrected: bool = False, cautious: bool = False
+) -> Update:
+    """λ on the weight: w ← (1 − η_tλ)w.
+
+    Args:
+        times_lr: False is (1 − s_tλ)w, whose λ follows the schedule and not η (Loshchilov & Hutter's own form; 2019,
+            arXiv 1711.05101).
+        over_momentum: λ/(1 − μ) instead of λ, so that the fixed point is that of L2 (Xie et al. 2020, arXiv
+            2011.11152).
+        corrected: s_tλ instead of λ for weights that feed LayerNorm (Defazio 2025, arXiv 2506.02285).
+        cautious: only where u·w ≥ 0, so that decay never works against the step (Chen et al. 2025, arXiv 2510.12402).
+    """
+    strength = s.weight_decay / (1 - s.momentum) if over_momentum else s.weight_decay
+
+    def rate() -> Tensor:
+        shrink = (s.lr if times_lr else s.schedule) * strength
+        return shrink * torch.lerp(torch.ones_like(s.normalised), s.schedule, s.normalised) if corrected else shrink
+
+    shrink, factor = s.follow(rate), s.follow(lambda: 1 - rate())
+
+    def update(t: int) -> None:
+        if cautious:
+            s.w.sub_(shrink() * s.w * (s.u * s.w >= 0))
+        else:
+            s.w.mul_(factor())
+
+    return update
+
+
+@transform
+def soft_threshold(s: Slot) -> Update:
+    """L1 as a proximal step: w ← sign(w)·max(|w| − ηλ, 0), a Laplace prior (Daubechies et al. 2004, ISTA)."""
+    cut = s.follow(lambda: s.lr * s.weight_decay)
+
+    def update(t: int) -> None:
+        s.w.sub_(torch.minimum(s.w.abs(), cut()).copysign_(s.w))
+
+    return update
+
+
+@transform
+def project_units(s: Slot) -> Update:
+    """Max-norm: scale each unit's incoming weights back to norm ≤ c (Srivastava et al. 2014, JMLR 15)."""
+    matrices = [s.w[:, columns].unflatten(1, shape) for columns, shape in s.matrices]
+    limit = s.max_norm[:, :, None]
+
+    def update(t: int) -> None:
+        for matrix in matrices:
+            matrix.mul_((limit / matrix.norm(dim=2, keepdim=True)).clamp_(max=1))
+
+    return update
+
+
+@transform
+def trace(s: Slot, nesterov: bool = False) -> Update:
+    """Momentum as torch.optim.SGD has it: v ← μv + u; u ← v, with the raw gradient as the first v.
+
+    Args:
+        nesterov: u ← u + μv instead (Nesterov 1983; Sutskever et al. 2013).
+    """
     v = s.zeros()
 
     def update(t: int) -> None:
         v.mul_(s.momentum).add_(s.u)
-        s.u.copy_(v)
+        if nesterov:
+            s.u.addcmul_(s.momentum, v)
+        else:
+            s.u.copy_(v)
 
     return update
 
@@ -141,6 +222,7 @@ def scale_by_rms(s: Slot, alpha: float = 0.99, eps: float = 1e-8) -> Update:
 
     def update(t: int) -> None:
         v.mul_(alpha).addcmul_(s.u, s.u, value=1 - alpha)
+        s.share(v)
         torch.sqrt(v, out=root)
         s.u.div_(root.add_(eps))
 
@@ -155,6 +237,7 @@ def scale_by_adam(s: Slot, beta1: float = 0.9, beta2: float = 0.999, eps: float 
     def update(t: int) -> None:
         m.lerp_(s.u, 1 - beta1)
         v.mul_(beta2).addcmul_(s.u, s.u, value=1 - beta2)
+        s.share(v)
         unbias = math.sqrt(1 - beta2**t)
         torch.sqrt(v, out=root)
         torch.div(m, root.add_(eps * unbias), out=s.u)
@@ -164,11 +247,38 @@ def scale_by_adam(s: Slot, beta1: float = 0.9, beta2: float = 0.999, eps: float 
 
 
 @transform
-def descend(s: Slot) -> Update:
-    """The step itself: w ← w − ηu."""
-    minus_lr = -s.lr
+def scale_by_adagrad(s: Slot, eps: float = 1e-10) -> Update:
+    """Adagrad: v ← v + u²; u ← u/(√v + ε) (Duchi et al. 2011, JMLR 12)."""
+    v, root = s.zeros(), torch.empty_like(s.u)
 
     def update(t: int) -> None:
-        s.w.addcmul_(minus_lr, s.u)
+        v.addcmul_(s.u, s.u)
+        s.share(v)
+        torch.sqrt(v, out=root)
+        s.u.div_(root.add_(eps))
+
+    return update
+
+
+@transform
+def scale_by_lion(s: Slot, beta1: float = 0.9, beta2: float = 0.99) -> Update:
+    """Lion: u ← sign(β₁m + (1−β₁)u), then m ← β₂m + (1−β₂)g (Chen et al. 2023, arXiv 2302.06675)."""
+    m, blend = s.zeros(), torch.empty_like(s.u)
+
+    def update(t: int) -> None:
+        torch.lerp(m, s.u, 1 - beta1, out=blend)
+        m.lerp_(s.u, 1 - beta2)
+        torch.sign(blend, out=s.u)
+
+    return update
+
+
+@transform
+def descend(s: Slot) -> Update:
+    """The step itself: w ← w − η_t u."""
+    minus_lr = s.follow(lambda: -s.lr)
+
+    def update(t: int) -> None:
+        s.w.addcmul_(minus_lr(), s.u)
 
     return update

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from engine import Experiment
+from engine import VARIANTS, Experiment
 from engine.experiment import KNOBS
 from engine.knobs import Choice, Flag, Names, Number
 from engine.presets import PRESETS
@@ -171,7 +171,11 @@ def _decay() -> dict[str, Any]:
                         help="Matched: SGD's shrink ηλ a step. Same: SGD's number λ. Separate: its own.")  # fmt: skip
     adaptive = {"matched": None, "same": _lambda()}
     values["weight_decay_adaptive"] = adaptive[mode] if mode in adaptive else _widget("weight_decay_adaptive")
-    values["decay_biases"] = _widget("decay_biases")
+    values["decayed"] = _widget("decayed")
+    if any(VARIANTS[key].uses("project_units") for key in values["variants"]):
+        values["max_norm"] = _widget("max_norm")
+    else:
+        values["max_norm"] = st.session_state.experiment.max_norm
     return values
 
 

@@ -13,15 +13,16 @@ import streamlit as st
 import torch
 from streamlit.runtime.pages_manager import PagesManager
 
-from engine import Experiment, Run, train
+from engine import Experiment, Run, train, train_many
 from engine.charts import Picture
 from engine.charts.export import to_png, to_svg
 from engine.charts.film import film, reel
 from engine.claims import Claim, Measurement
+from engine.experiment import budgeted
 from pages import _controls, _film
 from pages._shared import Shelf, with_slot
 
-RUNS = Shelf(200, lambda run: run.film.nbytes + 200_000)
+RUNS = Shelf(200, lambda runs: sum(run.film.nbytes + 200_000 for run in runs))
 FILMS = Shelf(40)
 REELS = Shelf(200)
 SCENES = Shelf(20, lambda scene: 300_000)
@@ -104,7 +105,14 @@ def pulse() -> None:
 
 def trained(exp: Experiment) -> Run:
     """The run of an experiment in float64, shared by all sessions; shows progress when it takes a while."""
+    return trained_together([exp])[0]
+
+
+def trained_together(experiments: Sequence[Experiment]) -> list[Run]:
+    """The runs of several experiments that ``train_many`` can train as one batch, as ``trained`` gives each."""
     line = st.empty()
+    chosen, notices = budgeted(experiments)
+    one, models = chosen[0], sum(len(exp.variants) for exp in chosen)
     started = last = time.monotonic()
 
     def on_step(step: int) -> None:
@@ -113,14 +121,14 @@ def trained(exp: Experiment) -> Run:
         now = time.monotonic()
         if now - started > PATIENCE and now - last > 0.1:
             last = now
-            line.progress(step / exp.steps, f"Training {len(exp.variants)} models: step {step:,} of {exp.steps:,}")
+            line.progress(step / one.steps, f"Training {models} models: step {step:,} of {one.steps:,}")
 
-    def work() -> Run:
-        return with_slot(lambda: train(exp, dtype=torch.float64, on_step=on_step), pulse)
+    def work() -> list[Run]:
+        return with_slot(lambda: train_many(chosen, dtype=torch.float64, on_step=on_step), pulse)
 
-    run = RUNS.get(exp, work, pulse)
-    _describe(line, run)
-    return run
+    runs = RUNS.get(tuple(chosen), work, pulse)
+    _describe(line, runs[0], models, notices)
+    return runs
 
 
 def shared(kind: str, run: Run, work: Callable[[], Any]) -> Any:
@@ -164,7 +172,7 @@ def rules(run: Run) -> None:
         for variant in run.experiment.chosen:
             left, right = st.columns(2)
             left.markdown(f"**{variant.title}**: {variant.lesson}  \n$${variant.rule}$$  \n_{variant.paper}_")
-            right.code(variant.snippet, language="python")
+            right.code(run.experiment.snippet_of(variant), language="python")
         st.caption(
             "`decayed` are the weight matrices (`p.dim() >= 2`), `groups` puts the rest into a parameter group with "
             "`weight_decay=0`; with “decay biases and norms too”, everything is in `decayed`."
@@ -174,7 +182,9 @@ def rules(run: Run) -> None:
 def measured(run: Run, claims: Sequence[Claim]) -> None:
     """The page's claims held against this run: predicted, measured, error, and where to read and to test each."""
     with st.expander("Measured, not asserted", icon=":material/fact_check:"):
-        checks = shared("claims " + " ".join(claim.key for claim in claims), run, lambda: [c.check(run) for c in claims])
+        checks = shared(
+            "claims " + " ".join(claim.key for claim in claims), run, lambda: [c.check(run) for c in claims]
+        )
         for claim, found in zip(claims, checks, strict=True):
             st.markdown(verdict(claim, found))
 
@@ -198,10 +208,12 @@ def verdict(claim: Claim, found: list[Measurement] | str) -> str:
     return "  \n".join(lines) if isinstance(found, str) else "\n".join(lines)
 
 
-def _describe(line: st.delta_generator.DeltaGenerator, run: Run) -> None:
+def _describe(line: st.delta_generator.DeltaGenerator, run: Run, models: int, notices: list[str]) -> None:
     exp = run.experiment
     data = f"{exp.points:,} points" if exp.batch == exp.points else f"batches of {exp.batch} of {exp.points:,} points"
-    line.caption(
-        f"{len(exp.variants)} models of {exp.parameters:,} parameters, the same initial weights, "
-        f"{exp.steps:,} steps on {data}. Losses are the mean cross-entropy without the penalty."
-    )
+    words = [
+        f"{models} models of {exp.parameters:,} parameters, the same initial weights, "
+        f"{exp.steps:,} steps on {data}. Losses are the mean cross-entropy without the penalty.",
+        *notices,
+    ]
+    line.caption("  \n".join(words))

@@ -3,7 +3,7 @@
 
 const players = new WeakMap();
 const FRAMES_PER_SECOND = 14;
-const CELL_AREAS = ["a", "b", "c"];
+const CELL_AREAS = ["a", "b", "c", "d"];
 
 export default function ({ parentElement, data }) {
   if (!parentElement.querySelector(".film")) return deliver(unpack(data));
@@ -61,6 +61,7 @@ class Player {
     this.palette = film.palette[this.dark ? "dark" : "light"];
     for (const [name, colour] of Object.entries(this.palette)) this.root.style.setProperty(`--wdp-${name}`, colour);
     this.slider.max = film.steps.length - 1;
+    this.slider.parentElement.style.display = film.steps.length > 1 ? "" : "none";
     this.buildTable();
     this.show(Math.round(this.share * (film.steps.length - 1)));
     if (film.charts.length) this.showCharts();
@@ -134,6 +135,7 @@ class Player {
       this.cells = panels.map(() => null);
       this.heads = [];
       this.pairs = [];
+      this.table.classList.toggle("four", columns.length > 3);
       this.table.replaceChildren(this.columnHeads(columns), ...rows.map((row) => this.rowLine(row)));
     }
     rows.forEach((row, r) => {
@@ -183,7 +185,8 @@ class Player {
         ["test loss", significant(this.now(panel.loss))],
         ["‖w‖", significant(this.now(panel.norm))],
       ];
-      cell.caption.replaceChildren(...parts.map(([name, value]) => {
+      const name = panel.named ? [element("b", "", panel.title)] : [];
+      cell.caption.replaceChildren(...name, ...parts.map(([name, value]) => {
         const part = element("span", "", `${name} `);
         part.append(element("b", "", value));
         return part;

@@ -13,7 +13,7 @@ from contourpy import contour_generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.charts.film import COLUMNS, divergence_note, notes, signature_rows
+from engine.charts.film import columns, divergence_note, notes, signature_rows
 from engine.charts.picture import HEIGHT, WIDTH, Picture, Rows, short, static
 from engine.charts.theme import LIGHT, PALETTE, WHERE_TITLE
 from engine.measure import EQUAL, Window, boundary_logits, pair_difference, pairs, window
@@ -40,7 +40,8 @@ def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
     shown = window(run.data)
     logits = boundary_logits(run, shown, RESOLUTION, frames)[0]
     rows = signature_rows(run)
-    width = (WIDTH - LEFT - PAIR - 3 * GAP) / 3
+    places = columns(run)
+    width = (WIDTH - LEFT - PAIR - len(places) * GAP) / len(places)
     height = min((HEIGHT - TOP - 10) / len(rows) - CAPTION - 8, width / 1.4)
     data: dict[str, Rows] = {"images": [], "contours": [], "points": [], "texts": []}
     data["texts"].append(
@@ -54,9 +55,17 @@ def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
             True,
         )
     )
-    for column, where in enumerate(COLUMNS):
+    for column, where in enumerate(places):
         data["texts"].append(
-            _text(_x(column, width) + width / 2, TOP - 12, WHERE_TITLE[where], 15, "center", where, True)
+            _text(
+                _x(column, width) + width / 2,
+                TOP - 12,
+                WHERE_TITLE[where],
+                15 if len(places) == 3 else 13,
+                "center",
+                where,
+                True,
+            )
         )
     metrics = {name: values[0] for name, values in run.metrics_at(frames).items()}
     for r, (title, line) in enumerate(rows):
@@ -67,7 +76,9 @@ def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
                 continue
             index = run.row(variant.key)
             box = (_x(column, width), y, width, height)
-            data["images"].append({"url": _field(logits[index], theme), "x": box[0], "y": y, "w": width, "h": height})
+            data["images"].append(
+                {"url": field_image(logits[index], theme), "x": box[0], "y": y, "w": width, "h": height}
+            )
             data["contours"] += _contour(logits[index], box, variant.key)
             data["points"] += _points(run, shown, box)
             data["texts"] += _captions(run, variant, {name: values[index] for name, values in metrics.items()}, box)
@@ -77,7 +88,7 @@ def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
 
 
 def _x(column: int, width: float) -> float:
-    return LEFT + column * (width + GAP) + (PAIR if column == 2 else 0)
+    return LEFT + column * (width + GAP) + (PAIR if column >= 2 else 0)
 
 
 def _text(x: float, y: float, text: str, size: float, align: str, tone: str, bold: bool = False) -> dict[str, Any]:
@@ -93,13 +104,15 @@ def _captions(run: Run, variant: Variant, metrics: dict[str, float], box: tuple[
     x, y, width, height = box
     loss, norm = short(metrics["test_loss"]), short(metrics["weight_norm"])
     caption = f"test loss {loss}   accuracy {metrics['test_accuracy']:.0%}   ‖w‖ {norm}"
-    texts = [_text(x + width / 2, y + height + 13, caption, 13, "center", "ink")]
+    if variant.where == "other":
+        caption = f"{variant.title}: test loss {loss}   ‖w‖ {norm}"
+    texts = [_text(x + width / 2, y + height + 13, caption, 13 if width > 220 else 10.5, "center", "ink")]
     note = divergence_note(run, variant)
     return [*texts, _text(x + width / 2, y + 14, note, 11, "center", "ink", True)] if note else texts
 
 
 def _pair(run: Run, line: list[Variant | None], frames: slice, x: float, y: float) -> Rows:
-    _, l2, decay = line
+    _, l2, decay, *_ = line
     if l2 is None or decay is None or (l2, decay) not in pairs(run):
         return []
     apart = float(pair_difference(run, l2, decay, frames)[0])
@@ -108,7 +121,7 @@ def _pair(run: Run, line: list[Variant | None], frames: slice, x: float, y: floa
             _text(x, y + 35, f"{apart:.1g}", 12, "center", "ink")]  # fmt: skip
 
 
-def _field(logits: NDArray, theme: str) -> str:
+def field_image(logits: NDArray, theme: str) -> str:
     """P(y=1) as an indexed PNG in a data URI: blue through the midpoint to red."""
     colours = {name: np.array([int(PALETTE[theme][name][i : i + 2], 16) for i in (1, 3, 5)]) for name in PALETTE[theme]}
     p = np.linspace(0, 1, 256)

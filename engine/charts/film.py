@@ -13,9 +13,9 @@ from engine.charts.picture import Picture, numbers
 from engine.charts.theme import PALETTE, WHERE_TITLE, config
 from engine.measure import EQUAL, GRID, boundary_logits, pair_difference, pairs, window
 from engine.run import Run
-from engine.variants import Variant
+from engine.variants import Variant, Where
 
-COLUMNS = ("none", "gradient", "weight")
+COLUMNS: tuple[Where, ...] = ("none", "gradient", "weight")
 SHOWN_TEST_POINTS = 150
 FLAT = 1e-4
 """A field whose logits stay within this is drawn without a contour: P(y=1) is 1/2 everywhere."""
@@ -44,7 +44,7 @@ def film(run: Run, key: str, pictures: list[Picture], fields: bool = True) -> by
         "window": {"x": shown.x, "y": shown.y},
         "grid": GRID,
         "equal": EQUAL,
-        "columns": [{"title": WHERE_TITLE[where], "tone": where} for where in COLUMNS],
+        "columns": [{"title": WHERE_TITLE[where], "tone": where} for where in columns(run)],
         "train": _points(run.data.x_train, run.data.y_train),
         "test": _points(run.data.x_test[:SHOWN_TEST_POINTS], run.data.y_test),
         "palette": PALETTE,
@@ -58,8 +58,13 @@ def reel(run: Run, key: str, pictures: list[Picture]) -> bytes:
     return _packed({"key": key}, run, EVERY, True, pictures)
 
 
+def columns(run: Run) -> tuple[Where, ...]:
+    """The columns of the signature table; other priors get a fourth where one of them is trained."""
+    return (*COLUMNS, "other") if any(v.where == "other" for v in run.experiment.chosen) else COLUMNS
+
+
 def signature_rows(run: Run) -> list[tuple[str, list[Variant | None]]]:
-    """The rows of the signature table: (optimizer, [no decay, λ in the gradient, λ on the weight]).
+    """The rows of the signature table: (optimizer, a variant or None for each column).
 
     A family with two variants in one column gets a second row, named after the variant.
     """
@@ -67,13 +72,14 @@ def signature_rows(run: Run) -> list[tuple[str, list[Variant | None]]]:
     families: dict[str, list[Variant]] = {}
     for variant in run.experiment.chosen:
         families.setdefault(variant.family, []).append(variant)
+    places = columns(run)
     for family, members in families.items():
-        placed: list[list[Variant | None]] = [[None, None, None]]
+        placed: list[list[Variant | None]] = [[None] * len(places)]
         for variant in members:
-            column = COLUMNS.index(variant.where)
+            column = places.index(variant.where)
             line = next((line for line in placed if line[column] is None), None)
             if line is None:
-                line = [None, None, None]
+                line = [None] * len(places)
                 placed.append(line)
             line[column] = variant
         rows.append((family, placed[0]))
@@ -128,7 +134,7 @@ def _rows(run: Run, frames: slice) -> list[dict[str, Any]]:
     known = {(a.key, b.key) for a, b in pairs(run)}
     rows = []
     for title, line in signature_rows(run):
-        _, l2, decay = line
+        _, l2, decay, *_ = line
         paired = l2 and decay and (l2.key, decay.key) in known
         rows.append(
             {
@@ -152,6 +158,7 @@ def _panels(run: Run, frames: slice) -> list[dict[str, Any]]:
         {
             "title": variant.title,
             "tone": variant.where,
+            "named": variant.where == "other",
             "accuracy": column("test_accuracy", variant),
             "loss": column("test_loss", variant),
             "norm": column("weight_norm", variant),
@@ -168,7 +175,9 @@ def notes(run: Run, line: list[Variant | None]) -> list[str]:
     notes = [f"η = {experiment.lr_of(present[0]):g}"]
     if any(variant.has_momentum for variant in present):
         notes.append(f"μ = {experiment.momentum:g}")
-    decaying = next((variant for variant in present if variant.where != "none"), None)
+    decaying = next((variant for variant in present if variant.has_weight_decay), None)
+    if any(variant.uses("project_units") for variant in present):
+        notes.append(f"c = {experiment.max_norm:g}")
     if decaying:
         notes.append(f"λ = {experiment.weight_decay_of(decaying):.3g}")
     return notes

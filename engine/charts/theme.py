@@ -40,8 +40,20 @@ PALETTE: dict[str, dict[str, str]] = {
 """Okabe-Ito hues by meaning, light and dark. Within a theme every colour is distinct, so that themes can be swapped."""
 
 LIGHT = PALETTE["light"]
-WHERE_TITLE = {"none": "no decay", "gradient": "λ in the gradient (L2)", "weight": "λ on the weight (decay)"}
-DASH = {"SGD": [1, 0], "Momentum": [10, 5], "RMSProp": [2, 3], "Adam": [8, 3, 2, 3]}
+WHERE_TITLE = {
+    "none": "no decay",
+    "gradient": "λ in the gradient (L2)",
+    "weight": "λ on the weight (decay)",
+    "other": "another prior",
+}
+DASH = {
+    "SGD": [1, 0],
+    "Momentum": [10, 5],
+    "RMSProp": [2, 3],
+    "Adagrad": [5, 3],
+    "Adam": [8, 3, 2, 3],
+    "Lion": [12, 3, 2, 3, 2, 3],
+}
 FONT = "Source Sans, DejaVu Sans, Liberation Sans, Arial, sans-serif"
 """Streamlit serves the first; exports take the first that is installed (DejaVu has ‖, λ and η in one face)."""
 

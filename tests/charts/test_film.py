@@ -59,7 +59,7 @@ def test_captions_and_pairs_are_the_run(run):
 def test_every_variant_has_a_cell_and_where_lambda_enters_is_its_column():
     run = train(Experiment(steps=5, variants=tuple(VARIANTS)))
     placed = {v.key: column for _, line in signature_rows(run) for column, v in enumerate(line) if v}
-    assert placed == {key: ["none", "gradient", "weight"].index(v.where) for key, v in VARIANTS.items()}
+    assert placed == {key: ["none", "gradient", "weight", "other"].index(v.where) for key, v in VARIANTS.items()}
 
 
 def test_a_page_of_charts_needs_no_fields(run):

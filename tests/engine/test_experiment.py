@@ -243,7 +243,7 @@ def test_none_is_a_number_only_where_it_means_something(name):
         ("dataset", ["moons"], "moons"),
         ("activation", "swish", "tanh"),
         ("layer_norm", 1, "True or False"),
-        ("decay_biases", "0", "True or False"),
+        ("decayed", "bias", "weights, biases, all"),
         ("hidden", 16, WIDTHS),
         ("hidden", "16", WIDTHS),
         ("hidden", None, WIDTHS),
@@ -284,7 +284,8 @@ def test_frozen_and_hashable():
 
 ALL = Experiment(lr=0.5, lr_adaptive=0.004, weight_decay=0.02, variants=tuple(VARIANTS))
 SGD_FAMILY = [variant for variant in ALL.chosen if variant.family in ("SGD", "Momentum")]
-ADAM_FAMILY = [variant for variant in ALL.chosen if variant.family in ("RMSProp", "Adam")]
+ADAM_FAMILY = [variant for variant in ALL.chosen if variant.family not in ("SGD", "Momentum")]
+WITHOUT = ("sgd", "adam", "max_norm")
 
 
 def test_each_family_has_its_learning_rate():
@@ -295,21 +296,24 @@ def test_each_family_has_its_learning_rate():
 
 def test_matched_shrink_takes_the_same_fraction_of_every_weight():
     for variant in ALL.chosen:
-        decays = variant.key not in ("sgd", "adam")
-        assert ALL.shrink_of(variant) == pytest.approx(0.5 * 0.02 if decays else 0, rel=1e-14)
+        expected = 0.5 * 0.02 if variant.where in ("gradient", "weight") else 0
+        if variant.key == "sgds":
+            expected /= 1 - ALL.momentum
+        assert ALL.shrink_of(variant) == pytest.approx(expected, rel=1e-14)
 
 
 def test_matched_shrink_has_its_lambda():
     expected = dict.fromkeys(SGD_FAMILY, 0.02) | dict.fromkeys(ADAM_FAMILY, 0.02 * 0.5 / 0.004)
     expected[VARIANTS["adamw_paper"]] = 0.02 * 0.5  # no η in the paper's form: λ is the shrink itself
+    expected |= {variant: 0 for variant in expected if variant.key in WITHOUT}
     for variant, weight_decay in expected.items():
         assert ALL.weight_decay_of(variant) == pytest.approx(weight_decay, rel=1e-14)
 
 
 def test_a_separate_lambda_is_taken_as_it_is():
     separate = replace(ALL, weight_decay_adaptive=0.3)
-    assert {separate.weight_decay_of(variant) for variant in SGD_FAMILY} == {0.02}
-    assert {separate.weight_decay_of(variant) for variant in ADAM_FAMILY} == {0.3}
+    for family, expected in ((SGD_FAMILY, 0.02), (ADAM_FAMILY, 0.3)):
+        assert {separate.weight_decay_of(variant) for variant in family if variant.key not in WITHOUT} == {expected}
     shrinks = {key: separate.shrink_of(VARIANTS[key]) for key in ("sgdw", "adam_l2", "adamw", "adamw_paper", "adam")}
     assert shrinks == {"sgdw": 0.5 * 0.02, "adam_l2": 0.3 * 0.004, "adamw": 0.3 * 0.004, "adamw_paper": 0.3, "adam": 0}
 

@@ -1,5 +1,6 @@
 """What a run shows, against the run's own weights."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -40,8 +41,8 @@ def flat(run, key, step):
 
 def test_pairs_are_one_optimizers_two_places_for_lambda(run):
     assert [(a.key, b.key) for a, b in pairs(run)] == [
-        ("sgd_l2", "sgdw"), ("momentum_l2", "momentum_w"), ("rmsprop_l2", "rmsprop_w"), ("adam_l2", "adamw"),
-        ("adam_l2", "adamw_paper"),
+        ("sgd_l2", "sgdw"), ("momentum_l2", "momentum_w"), ("momentum_l2", "sgds"), ("rmsprop_l2", "rmsprop_w"),
+        ("adam_l2", "adamw"), ("adam_l2", "adamw_paper"), ("adam_l2", "adamc"), ("adam_l2", "cautious"),
     ]  # fmt: skip
     assert pairs(trained(Experiment(points=20, steps=5, variants=("sgd", "sgdw", "adam_l2")))) == []
 
@@ -109,27 +110,41 @@ def test_free_decay_is_the_product_of_the_shrinks():
     for _ in range(50):
         norm *= 1 - 0.02
         expected.append(norm)
-    np.testing.assert_allclose(free_decay(3.0, 0.02, range(51)), expected, rtol=1e-12)
+    np.testing.assert_allclose(free_decay(3.0, [0.02] * 50, range(51)), expected, rtol=1e-12)
 
 
 def test_free_decay_of_a_factor_below_zero_is_a_norm():
-    np.testing.assert_allclose(free_decay(1.0, 2.5, [0, 1, 2]), [1, 1.5, 2.25])
+    np.testing.assert_allclose(free_decay(1.0, [2.5, 2.5], [0, 1, 2]), [1, 1.5, 2.25])
 
 
 def test_time_scale_is_the_steps_to_a_third():
     assert time_scale(0.01) == pytest.approx(100)
     assert time_scale(0) == np.inf
-    assert free_decay(1.0, 0.001, [time_scale(0.001)]) == pytest.approx(np.exp(-1), rel=1e-3)
+    assert free_decay(1.0, [0.001] * 1000, [round(time_scale(0.001))]) == pytest.approx(np.exp(-1), rel=1e-3)
 
 
 def test_free_decay_curves_are_for_weights_that_decay(run):
     curves = free_decay_curves(run)
-    assert set(curves) == {"sgdw", "momentum_w", "rmsprop_w", "adamw", "adamw_paper"}
+    assert set(curves) == {key for key, variant in VARIANTS.items() if variant.where == "weight"}
     start = np.sqrt(sum((w**2).sum() for w, _ in run.weights("sgd", step=0)))
     for key, curve in curves.items():
         shrink = ALL.shrink_of(VARIANTS[key])
         assert curve[0] == pytest.approx(start, rel=1e-12)
         np.testing.assert_allclose(curve, start * (1 - shrink) ** run.steps, rtol=1e-12)
+
+
+def test_free_decay_follows_the_schedule_and_adamc_its_square():
+    scheduled = replace(ALL, schedule="cosine", layer_norm=True, variants=("adamw", "adamc"))
+    run = trained(scheduled)
+    first, *rest = [w for w, _ in run.weights("adamw", step=0)]
+    s = scheduled.schedule_of_steps()
+    shrink = scheduled.shrink_of(VARIANTS["adamw"])
+    plain, square = np.prod(1 - shrink * s), np.prod(1 - shrink * s**2)
+    curves = free_decay_curves(run)
+    norms = [np.linalg.norm(w) for w in (first, *rest)]
+    assert curves["adamw"][-1] == pytest.approx(plain * np.linalg.norm(norms), rel=1e-12)
+    hidden, last = np.linalg.norm(norms[:-1]), norms[-1]
+    assert curves["adamc"][-1] == pytest.approx(np.hypot(square * hidden, plain * last), rel=1e-12)
 
 
 def test_training_follows_free_decay_where_the_gradient_is_negligible():

@@ -35,7 +35,7 @@ class TestContract:
         exp = Experiment(
             dataset="moons", noise=0.3, points=60, seed=1, hidden=(32, 32), activation="tanh", layer_norm=False,
             lr=0.5, lr_adaptive=0.003, weight_decay=0.01, weight_decay_adaptive=None, momentum=0.9, steps=100,
-            batch_size=None, decay_biases=False, variants=("sgd", "sgd_l2", "sgdw", "adam", "adam_l2", "adamw"),
+            batch_size=None, decayed="weights", variants=("sgd", "sgd_l2", "sgdw", "adam", "adam_l2", "adamw"),
         )  # fmt: skip
         run = train(exp)
         assert run.film.dtype == np.float32
@@ -114,7 +114,7 @@ class TestCurves:
     @pytest.mark.parametrize("biases", [False, True], ids=["weights", "all"])
     @pytest.mark.parametrize("key", EVERY)
     def test_values_are_those_of_numpy(self, key, biases):
-        experiment = replace(SMALL, decay_biases=biases)
+        experiment = replace(SMALL, decayed="all" if biases else "weights")
         run = trained(experiment)
         step = int(run.steps[13])
         layers = run.weights(key, step)
