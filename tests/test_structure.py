@@ -36,7 +36,10 @@ ORDER = (
     "outside",
 )
 """Rooms from the ground up; ``engine`` is the package's own ``__init__``, ``outside`` is bench and tools."""
-SHARED = {"low": {"datasets", "knobs", "mlp", "theory", "prior", "presets"}, "measure": {"measure", "scene"}}
+SHARED = {
+    "low": {"datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence", "sparse"},
+    "measure": {"measure", "scene", "corrections", "networks"},
+}
 """Rooms of the engine with several modules."""
 
 
