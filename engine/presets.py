@@ -11,6 +11,8 @@ PRESETS: dict[str, dict[str, str]] = {
         "variants": "sgd,sgd_l2,sgdw,momentum_l2,momentum_w,rmsprop_l2,rmsprop_w,adam,adam_l2,adamw",
         "lr": "0.2",
     },
+    "Two decays": {"schedule": "cosine", "variants": "adam,adamw,adamw_paper"},
+    "Other priors": {"variants": "sgd,sgd_l2,l2_sp,l1,max_norm"},
     "ηλ > 2 explodes": {"weight_decay": "5.0"},
     "Underfit: λ too large": {"weight_decay": "0.2"},
     "A line and a prior": {"hidden": "0", "dataset": "blobs", "points": "20", "weight_decay": "0.05"},
