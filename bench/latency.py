@@ -128,8 +128,13 @@ def moves(page: Page, slider: str, selector: str, attribute: str | None, count: 
     return times
 
 
-def measure(blocks: int = BLOCKS) -> list[tuple[list[float], list[float]]]:
-    """(bare app, page 1) in milliseconds for each block of moves; both meet the same machine, warmed up by one move."""
+def measure(blocks: int = BLOCKS, page: str = "") -> list[tuple[list[float], list[float]]]:
+    """(bare app, page) in milliseconds for each block of moves; both meet the same machine, warmed up by one move.
+
+    Args:
+        blocks: how many.
+        page: the page's address, "" for page 1.
+    """
     each = MOVES // BLOCKS
     with ExitStack() as stack:
         bare_script = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "bare.py"
@@ -139,7 +144,7 @@ def measure(blocks: int = BLOCKS) -> list[tuple[list[float], list[float]]]:
         stack.callback(browser.close)
         bare, ours = browser.new_page(), browser.new_page()
         bare.goto(stack.enter_context(served(bare_script)))
-        ours.goto(f"{stack.enter_context(served(ROOT / 'app.py'))}/?weight_decay={FIRST_LAMBDA}")
+        ours.goto(f"{stack.enter_context(served(ROOT / 'app.py'))}/{page}?weight_decay={FIRST_LAMBDA}")
         ours.wait_for_selector(".film[data-charts]", timeout=60_000)
         sides = (
             (bare, BARE_SLIDER, '[data-testid="stText"]', None),
@@ -155,14 +160,22 @@ def measure(blocks: int = BLOCKS) -> list[tuple[list[float], list[float]]]:
 
 
 def main() -> None:
-    """Print the p50 of both for each block, and the ratio."""
+    """Print the p50 of both for each block, and the ratio, of one page or of all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one block of moves")
-    blocks = measure(1 if parser.parse_args().quick else BLOCKS)
-    ratios = [median(ours) / median(bare) for bare, ours in blocks]
-    for (bare, ours), ratio in zip(blocks, ratios, strict=True):
-        print(f"bare app {median(bare):5.0f} ms   page 1 {median(ours):5.0f} ms   ratio {ratio:.2f}   n {len(ours)}")
-    print(f"median ratio {median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})")
+    parser.add_argument("--page", default="", help="a page's address, as norms; page 1 by default")
+    parser.add_argument("--all", action="store_true", help="every page")
+    options = parser.parse_args()
+    every = sorted(path.stem for path in (ROOT / "pages").glob("[!_]*.py") if path.stem != "boundaries")
+    for page in ["", *every] if options.all else [options.page]:
+        blocks = measure(1 if options.quick else BLOCKS, page)
+        ratios = [median(ours) / median(bare) for bare, ours in blocks]
+        name = page or "page 1"
+        for (bare, ours), ratio in zip(blocks, ratios, strict=True):
+            print(
+                f"bare app {median(bare):5.0f} ms   {name} {median(ours):5.0f} ms   ratio {ratio:.2f}   n {len(ours)}"
+            )
+        print(f"{name}: median ratio {median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from engine import Experiment, Run
 from engine.charts import Picture
 from engine.charts.boundary import signature
 from engine.charts.curves import loss_curves, norm_curves
-from engine.charts.film import divergence_note
+from engine.charts.table import divergence_note
+from engine.claims.coupling import sgd_pair_is_equal
 from engine.measure import EQUAL, pair_difference, pairs
 from pages import _ui
 
@@ -23,6 +24,7 @@ def body(experiment: Experiment) -> None:
     _ui.play(run, "boundaries", lambda: [losses(), norms()])
     for line in story(run):
         st.markdown(line)
+    _ui.measured(run, [sgd_pair_is_equal])
     _ui.downloads({"Table": lambda theme: signature(run, theme), "Losses": losses, "Norms": norms})
     _ui.rules(run)
 
