@@ -17,7 +17,7 @@ GRID = 49
 LEVELS = (0.5, 2.0, 4.5, 8.0, 14.0, 24.0, 40.0)
 """Contours of the likelihood, in nats below its best value on the picture: 0.5, 2 and 4.5 are 1, 2 and 3 deviations."""
 
-TRAINED = ("sgd_l2", "adam_l2", "adamw")
+TRAINED = ("sgd_l2", "momentum_w", "adam_l2", "adamw")
 """Variants whose real end points the page compares with the MAP."""
 
 FAR = 1e3
@@ -62,7 +62,7 @@ def two_weight(experiment: Experiment) -> Experiment:
         hidden=(),
         layer_norm=False,
         weight_decay_adaptive=experiment.weight_decay,
-        decay_biases=False,
+        decayed="weights",
         variants=TRAINED,
     )
 

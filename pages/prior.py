@@ -1,26 +1,162 @@
 """Page 3, Gaussian prior: decay as a belief about the weights, in a model small enough to draw."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import streamlit as st
+import torch
 
-from engine import VARIANTS, Experiment
-from engine.charts.picture import short
+from engine import VARIANTS, Experiment, Run, train
+from engine.bayes import posterior
+from engine.charts.bayes import plug_in_field, predictive_field
+from engine.charts.corrections import distance_curves
+from engine.charts.evidence import linear_evidence, logistic_evidence
+from engine.charts.networks import prior_networks
+from engine.charts.picture import Picture, short
 from engine.charts.prior import data_space, weight_space
+from engine.charts.sparse import coefficients, two_paths
+from engine.claims import prior as claims
+from engine.corrections import far_beyond, journey
+from engine.evidence import evidence
+from engine.measure import window
+from engine.networks import prior_draws
 from engine.prior import Fit
+from engine.run import architecture_of
 from engine.scene import Scene, scene, two_weight
+from engine.sparse import sparse
 from pages import _controls, _ui
+from pages import _prior_words as words
 
 
 def body(experiment: Experiment) -> None:
     _controls.prior_bar(experiment)
-    run = _ui.trained(experiment)
-    view = _ui.shared("scene", run, lambda: scene(run))
+    titles = {key: title for key, (title, _) in VIEWS.items()}
+    chosen = st.segmented_control("Show", list(titles), format_func=titles.__getitem__, default="fit", key="prior_view")
+    run = _ui.trained(far_beyond(experiment) if chosen == "ends" else experiment)
+    _, view = VIEWS[chosen or "fit"]
+    view(run, _ui.shared("scene", run, lambda: scene(run)))
+    _ui.rules(run)
+
+
+def fit(run: Run, view: Scene) -> None:
+    """Weight space and data space, with the real trainings as a film."""
     _ui.play(run, "prior", lambda: [weight_space(view), data_space(view)], fields=False)
-    for line in story(view):
-        st.markdown(line)
+    say(story(view))
     st.markdown(table(view))
     _ui.downloads({"Weight space": lambda theme: weight_space(view), "Data space": lambda theme: data_space(view)})
-    _ui.rules(run)
+    _ui.measured(run, [claims.map_is_sklearn, claims.penalty_ends_at_map, claims.momentum_ends_at_less])
+
+
+def predictive(run: Run, view: Scene) -> None:
+    """What the MAP predicts beside what the whole posterior does."""
+    x, y = run.data.x_train, run.data.y_train
+    try:
+        belief = posterior(x, y, view.map, view.weight_decay)
+    except ValueError as error:
+        st.info(str(error))
+        return
+    still(
+        run,
+        "predictive",
+        {"MAP alone": partial(plug_in_field, run, belief), "Averaged": partial(predictive_field, run, belief)},
+        words.predictive(view, belief),
+    )
+    _ui.measured(run, [claims.predictive_is_average])
+
+
+def networks(run: Run, view: Scene) -> None:
+    """Networks of the sidebar's shape, drawn from priors of several widths."""
+    asked = st.session_state.experiment
+    shape, data = architecture_of(asked), run.data
+    shown = window(data)
+    drawn = _ui.shared(f"networks {shape}", run, lambda: prior_draws(shape, shown.x, shown.y, asked.seed))
+    name = words.shape_of(asked)
+    still(
+        run,
+        f"networks {shape}",
+        {"Prior predictive": partial(prior_networks, drawn, name)},
+        words.networks(drawn, asked),
+    )
+
+
+def width(run: Run, view: Scene) -> None:
+    """Evidence over σ, for the logistic and for the linear model."""
+    found = _ui.shared("evidence", run, lambda: evidence(run.data.x_train, run.data.y_train, view.sigma))
+    if isinstance(found, str):
+        st.info(found)
+        return
+    still(
+        run,
+        "evidence",
+        {
+            "Evidence, logistic": partial(logistic_evidence, found, view.sigma),
+            "Evidence, linear": partial(linear_evidence, found, view.sigma),
+        },
+        words.width(view, found),
+    )
+    _ui.measured(run, [claims.linear_evidence_is_exact, claims.peak_is_mackays])
+
+
+def laplace(run: Run, view: Scene) -> None:
+    """The L1 penalty's path beside the L2 penalty's."""
+    found = _ui.shared("sparse", run, lambda: sparse(run.data.x_train, run.data.y_train, view.weight_decay))
+    if isinstance(found, str):
+        st.info(found)
+        return
+    still(
+        run,
+        "sparse",
+        {
+            "L1 and L2 paths": partial(two_paths, view, found),
+            "Weights over lambda": partial(coefficients, found, view.weight_decay),
+        },
+        words.laplace(view, found),
+    )
+    _ui.measured(run, [claims.l1_slopes])
+
+
+def ends(run: Run, view: Scene) -> None:
+    """The same optimizers, trained far longer: who reaches the MAP."""
+    if not view.map.finite:
+        st.info(view.map.why)
+        return
+    found = _ui.shared("journey", run, lambda: journey(run, partial(train, dtype=torch.float64)))
+    marks = {"MAP at (1−μ)λ": found.momentum_end.w} if found.momentum_end.finite else {}
+    if found.box is not None:
+        marks["box"] = found.box[:2]
+    pictures: dict[str, Callable[[], Picture]] = {
+        "Distance from the MAP": partial(distance_curves, found),
+        "Weight space, long run": partial(weight_space, view, marks),
+        "Data space, long run": partial(data_space, view),
+    }
+    _ui.play(run, "ends", lambda: [make() for make in pictures.values()], fields=False)
+    say(words.ends(found, view))
+    export(pictures)
+    _ui.measured(run, [claims.map_is_sklearn, claims.penalty_ends_at_map, claims.momentum_ends_at_less])
+
+
+def still(run: Run, name: str, pictures: dict[str, Callable[[], Picture]], lines: list[str]) -> None:
+    """Show pictures that do not follow the training, so without its slider; say what they show, offer them as files."""
+    last = replace(run, steps=run.steps[-1:], film=run.film[-1:])
+    _ui.play(last, name, lambda: [make() for make in pictures.values()], fields=False)
+    say(lines)
+    export(pictures)
+
+
+def export(pictures: dict[str, Callable[[], Picture]]) -> None:
+    _ui.downloads({name: partial(_in_both, make) for name, make in pictures.items()})
+
+
+def _in_both(make: Callable[[], Picture], theme: str) -> Picture:
+    """These pictures hold both themes."""
+    return make()
+
+
+def say(lines: list[str]) -> None:
+    for line in lines:
+        st.markdown(line)
 
 
 def story(view: Scene) -> list[str]:
@@ -42,6 +178,11 @@ def story(view: Scene) -> list[str]:
             f"**AdamW's end point is not the MAP** in general: it is {away:.2g} away from it here. At full batch it "
             f"goes where the data loss is least among weights of size at most 1/λ = {1 / lam:.3g} (arXiv 2404.04454)."
         )
+        if view.run.experiment.momentum > 0:
+            lines.append(
+                "**Nor is it the end of SGDW with momentum**, which goes to the MAP at (1 − μ)λ = "
+                f"{(1 - view.run.experiment.momentum) * lam:.2g}: choose “Who reaches the MAP” above."
+            )
     if view.run.experiment.batch < n:
         lines.append("With minibatches the paths keep jittering around where they would go, so distances stay larger.")
     return lines
@@ -66,5 +207,15 @@ def table(view: Scene) -> str:
         lines.append(f"| {name} | {numbers[0]} | {numbers[1]} | {numbers[2]} | {shown} |")
     return "\n".join(lines)
 
+
+VIEWS: dict[str, tuple[str, Callable[[Run, Scene], None]]] = {
+    "fit": ("Fit", fit),
+    "predictive": ("Predictive", predictive),
+    "networks": ("Drawn from the prior", networks),
+    "evidence": ("Evidence over σ", width),
+    "l1": ("L1 for contrast", laplace),
+    "ends": ("Who reaches the MAP", ends),
+}
+"""Views of the page: title, and what draws it from the page's run and its scene."""
 
 _ui.page("What does λ believe about the weights?", body, two_weight)

@@ -37,8 +37,8 @@ ORDER = (
 )
 """Rooms from the ground up; ``engine`` is the package's own ``__init__``, ``outside`` is bench and tools."""
 SHARED = {
-    "low": {"datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence", "sparse"},
-    "measure": {"measure", "scene", "corrections", "networks"},
+    "low": {"latex", "datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence", "sparse"},
+    "measure": {"measure", "scene", "two_decays", "corrections", "networks", "probe", "drive", "rates", "equilibrium", "averages", "anatomy", "derivation", "groups"},
 }
 """Rooms of the engine with several modules."""
 

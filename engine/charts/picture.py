@@ -38,8 +38,14 @@ class Picture:
     square: bool = False
 
     def standalone(self, theme: str = "light") -> dict[str, Any]:
-        """The complete Vega-Lite spec with its data, of exactly WIDTH × HEIGHT points, its type sized for a slide."""
+        """The complete Vega-Lite spec with its data, of exactly WIDTH × HEIGHT points, its type sized for a slide.
+
+        A picture that follows a film shows its last step.
+        """
         spec = {**themed(self.spec, theme), "width": WIDTH, "height": HEIGHT}
+        last = max((row["step"] for rows in self.data.values() for row in rows if "step" in row), default=0)
+        params = spec.get("params", [])
+        spec["params"] = [{**param, "value": last} if param["name"] == "step" else param for param in params]
         if not self.drawn:
             drawn = spec.get("title", {})
             subtitle = drawn.get("subtitle", "") if isinstance(drawn, dict) else ""
