@@ -17,6 +17,7 @@ from engine import Experiment, Run, train, train_many
 from engine.charts import Picture
 from engine.charts.export import to_png, to_svg
 from engine.charts.film import film, reel
+from engine.charts.table import Table, signature_table
 from engine.claims import Claim, Measurement
 from engine.experiment import budgeted
 from pages import _controls, _film
@@ -136,12 +137,23 @@ def shared(kind: str, run: Run, work: Callable[[], Any]) -> Any:
     return SCENES.get((kind, run.experiment), work, pulse)
 
 
-def play(run: Run, view: str, pictures: Callable[[], list[Picture]], fields: bool = True) -> None:
-    """Play the film of a run in one view: the signature table (``fields``) and charts that follow the step."""
+def play(
+    run: Run,
+    view: str,
+    pictures: Callable[[], list[Picture]],
+    fields: bool = True,
+    table: Callable[[Run], Table] = signature_table,
+    late: Callable[[], list[Picture]] | None = None,
+) -> None:
+    """Play the film of a run in one view: a table (``fields``), the signature table by default, and charts that
+    follow the step. ``late``, on a page without a table, are the same charts with all their data, for a page that
+    first sends ``pictures`` without those that take long."""
     key = f"{view}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
     shelf_key = (view, run.experiment)
-    first = FILMS.get(shelf_key, lambda: film(run, key, [] if fields else pictures(), fields), pulse)
-    rest = (lambda: REELS.get(shelf_key, lambda: reel(run, key, pictures()), pulse)) if fields else None
+    first = FILMS.get(shelf_key, lambda: film(run, key, *(([], table(run)) if fields else (pictures(), None))), pulse)
+    rest = (lambda: REELS.get(shelf_key, lambda: reel(key, pictures(), table(run)), pulse)) if fields else None
+    if late:
+        rest = lambda: REELS.get(shelf_key, lambda: film(run, key, late()), pulse)  # noqa: E731
     _film.play(first, rest)
 
 

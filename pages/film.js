@@ -127,8 +127,8 @@ class Player {
 
   // ---- the table of fields -------------------------------------------------------------------------------------
   buildTable() {
-    const { columns, rows, panels } = this.film;
-    const shape = JSON.stringify([columns, rows.map((row) => [row.title, row.cells, !!row.pair])]);
+    const { columns, rows, panels, plain } = this.film;
+    const shape = JSON.stringify([columns, !!plain, rows.map((row) => [row.title, row.cells, !!row.pair])]);
     this.table.hidden = !rows.length;
     if (this.shape !== shape) {
       this.shape = shape;
@@ -136,6 +136,8 @@ class Player {
       this.heads = [];
       this.pairs = [];
       this.table.classList.toggle("four", columns.length > 3);
+      this.table.classList.toggle("plain", !!plain);
+      this.table.classList.toggle("two", columns.length < 3);
       this.table.replaceChildren(this.columnHeads(columns), ...rows.map((row) => this.rowLine(row)));
     }
     rows.forEach((row, r) => {

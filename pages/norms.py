@@ -1,45 +1,83 @@
 """Page 2, Weight norms: what decay does to the size of weights, with theory beside it."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
+import numpy as np
 import streamlit as st
 
 from engine import Experiment, Run
+from engine.averages import averages, box, boxed, largest
 from engine.charts import Picture
-from engine.charts.curves import norm_curves
-from engine.charts.picture import short
+from engine.charts.curves import CEILING, norm_curves
+from engine.charts.settled import settled_curves
 from engine.charts.weights import weight_histogram, weight_paths
+from engine.claims import norms as claims
+from engine.equilibrium import Motion, layer_norms, motions, settling, unsettled
 from engine.measure import free_decay_curves, histogram, layer_series, weight_trajectories
+from pages import _norms_words as words
 from pages import _ui
+from pages._shared import with_slot
 
-VIEWS: dict[str, str] = {"layers": "By layer", "weights": "Single weights", "histogram": "Histogram"}
+T = TypeVar("T")
+VIEWS: dict[str, str] = {
+    "layers": "By layer",
+    "weights": "Single weights",
+    "histogram": "Histogram",
+    "settled": "Equilibrium (LayerNorm)",
+    "box": "Box ±1/λ",
+}
+SEEN: dict[str, Callable[[Experiment], Experiment]] = {"settled": settling, "box": boxed}
+"""What a view makes of the shared experiment."""
+
+CLAIMS = {
+    "settled": [claims.norm_settles, claims.rotation_settles, claims.scale_does_not_matter],
+    "box": [claims.weights_in_box, claims.free_decay_factor],
+}
+LAYER = 260
+"""Pixels of the height of the smaller charts."""
 
 
 def body(experiment: Experiment) -> None:
-    run = _ui.trained(experiment)
-
-    def norms(theme: str = "light") -> Picture:
-        title = "‖w‖ over training; dashed: decay alone"
-        return norm_curves(
-            run.steps, run.series("weight_norm"), free_decay_curves(run), run.diverged, title, height=330
-        )
-
     view = st.segmented_control(
         "Below the norms, show", list(VIEWS), format_func=VIEWS.__getitem__, default="layers", key="view"
     )
     view = view or "layers"
-    _ui.play(run, f"norms {view}", lambda: [norms(), *details(run, view)], fields=False)
-    for line in story(run):
+    seen = SEEN.get(view, lambda exp: exp)(experiment)
+    if seen != experiment:
+        st.caption(words.changed(seen, experiment))
+    run = _ui.trained(seen)
+
+    def norms(theme: str = "light") -> Picture:
+        title = "‖w‖ over training; dashed: decay alone"
+        theory = free_decay_curves(run) if view != "settled" else {}
+        return norm_curves(run.steps, run.series("weight_norm"), theory, run.diverged,
+                           title if theory else "‖w‖ over training", 330, marks=words.marks(run))  # fmt: skip
+
+    late = (lambda: [norms(), *details(run, view)]) if view == "settled" else None
+    first = (lambda: [norms(), *unmeasured(run)]) if late else (lambda: [norms(), *details(run, view)])
+    _ui.play(run, f"norms {view}", first, fields=False, late=late)
+    for line in words.story(run, view):
         st.markdown(line)
+    if view == "settled":
+        for line in words.settled(run, found(run)):
+            st.markdown(line)
     shown = {"Norms": norms}
     for i in range(_count(run, view)):
         shown[f"{VIEWS[view]} {i + 1}"] = partial(detail, run, view, i)
     _ui.downloads(shown)
+    if view != "settled" and run.experiment.cost <= claims.LONG:
+        replayed("averages", run, averages)  # what the claims ask for, where a newer move can end it
+    _ui.measured(run, CLAIMS.get(view, [claims.free_decay_factor, claims.ema_view]))
     _ui.rules(run)
 
 
 def _count(run: Run, view: str) -> int:
-    return len(run.experiment.hidden) + 1 if view == "layers" else len(run.experiment.variants)
+    layers = len(run.experiment.hidden)
+    counts = {"layers": layers + 1, "settled": 2 * layers, "box": 1}
+    return counts.get(view, len(run.experiment.variants))
 
 
 def detail(run: Run, view: str, i: int, theme: str = "light") -> Picture:
@@ -50,9 +88,13 @@ def details(run: Run, view: str) -> list[Picture]:
     """The charts under the norms."""
     if view == "layers":
         return [
-            norm_curves(run.steps, series, {}, run.diverged, f"‖W‖ of layer {number}", height=230)
+            norm_curves(run.steps, series, {}, run.diverged, f"‖W‖ of layer {number}", LAYER, "‖W‖")
             for number, series in enumerate(layer_series(run), 1)
         ]
+    if view == "settled":
+        return settled(run, found(run))
+    if view == "box":
+        return [boxes(run)]
     if view == "weights":
         paths, reach = weight_trajectories(run)
         return [weight_paths(paths, reach, key) for key in run.experiment.variants]
@@ -61,23 +103,55 @@ def details(run: Run, view: str) -> list[Picture]:
     return [weight_histogram(shares, key, top) for key in run.experiment.variants]
 
 
-def story(run: Run) -> list[str]:
-    """Norms of this run in words, and what the dashed line is."""
-    start = run.metrics["weight_norm"][0, 0]
-    ends = dict(zip(run.experiment.chosen, run.metrics["weight_norm"][-1], strict=True))
-    free = {v: n for v, n in ends.items() if v.where == "none"}
-    held = {v: n for v, n in ends.items() if v.where != "none"}
-    lines = [f"All variants start at ‖w‖ = {short(start)}, from the same weights."]
-    if free:
-        lines[0] += " Without decay: " + ", ".join(f"{v.title} ends at {short(n)}" for v, n in free.items()) + "."
-    if held:
-        lines[0] += " With it: " + ", ".join(f"{v.title} {short(n)}" for v, n in held.items()) + "."
-    if any(v.where == "weight" for v in held):
-        lines.append(
-            "The dashed line is decay alone, ‖w₀‖ · |1 − ηλ|ᵗ: where the norm would go if the data never pushed. "
-            "The gap above it is what the gradient of the data wins back at every step."
-        )
-    return lines
+def boxes(run: Run) -> Picture:
+    """max|w| of the variants that have a box, and 1/λ beside it."""
+    reached = largest(run)
+    sides = {key: np.full(len(run.steps), box(run.experiment, run.experiment.chosen[run.row(key)])) for key in reached}
+    top = max((float(values.max()) for values in reached.values()), default=0.0)
+    near = any(side[0] <= CEILING * top for side in sides.values())
+    title = "max|w| of any weight; dashed: 1/λ" if near else "max|w| of any weight; 1/λ is far above"
+    return norm_curves(run.steps, reached, sides, run.diverged, title, 300, "max|w|")
+
+
+# ---- the equilibrium -------------------------------------------------------------------------------------------
+
+
+def replayed(kind: str, run: Run, work: Callable[..., T]) -> T:
+    """What ``work(run, on_step)`` takes from a replay, shared by all sessions."""
+    return _ui.shared(kind, run, lambda: with_slot(lambda: work(run, lambda step: _ui.pulse()), _ui.pulse))
+
+
+def found(run: Run) -> list[Motion]:
+    """The motion of the layers."""
+    return replayed("motions", run, motions)
+
+
+def settled(run: Run, moved: list[Motion]) -> list[Picture]:
+    """For each hidden layer its norm and how far a step turns it, with theory where it applies."""
+    pictures = []
+    since = run.experiment.steps // 2
+    for number, norms in enumerate(layer_norms(run), 1):
+        layer = {motion.variant.key: motion for motion in moved if motion.layer == number}
+        turns = {key: np.degrees(motion.turns) for key, motion in layer.items()}
+        theory: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        for key, motion in layer.items():
+            if unsettled(run, motion.variant) is None:
+                norm, turn = motion.predicted
+                theory[0].update({key: norm} if norm else {})
+                theory[1].update({key: float(np.degrees(turn))} if turn else {})
+        titles = f"‖(W, b)‖ of layer {number}", f"Turn of layer {number} a step, degrees"
+        for values, expected, title in zip((norms, turns), theory, titles, strict=True):
+            pictures.append(settled_curves(run.steps, values, expected, since, run.diverged, title, LAYER))
+    return pictures
+
+
+def unmeasured(run: Run) -> list[Picture]:
+    """The same charts before the replay: norms without theory, turns as they were on screen."""
+    pictures = settled(run, [])
+    for i, picture in enumerate(pictures):
+        kept = {"curves", "labels", "cursor"} if i % 2 == 0 else {"cursor"}
+        pictures[i] = replace(picture, data={name: rows for name, rows in picture.data.items() if name in kept})
+    return pictures
 
 
 _ui.page("What holds the weights down?", body)

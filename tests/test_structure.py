@@ -10,6 +10,7 @@ import pytest
 
 from engine import VARIANTS, Experiment
 from engine.scene import TRAINED
+from engine.two_decays import PAPER, PLAIN, TORCH
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("engine", "pages", "bench", "tools")
@@ -37,9 +38,12 @@ ORDER = (
 )
 """Rooms from the ground up; ``engine`` is the package's own ``__init__``, ``outside`` is bench and tools."""
 SHARED = {
-    "low": {"latex", "datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence", "sparse"},
-    "measure": {"measure", "scene", "two_decays", "corrections", "networks", "probe", "drive", "rates", "equilibrium", "averages", "anatomy", "derivation", "groups"},
-}
+    "low": {"latex", "datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence",
+            "sparse"},
+    "train": {"train", "probe", "drive"},
+    "measure": {"measure", "scene", "two_decays", "corrections", "networks", "rates", "equilibrium", "averages", "anatomy",
+                "derivation", "groups"},
+}  # fmt: skip
 """Rooms of the engine with several modules."""
 
 
@@ -128,6 +132,7 @@ def listed_variants(tree):
 
 CHOICES = {
     "engine.experiment": [Experiment.variants],  # the default
+    "engine.two_decays": [(PLAIN, TORCH, PAPER)],  # Adam in the two parametrizations of decay
     "engine.scene": [TRAINED],  # what the MAP is compared with
 }
 

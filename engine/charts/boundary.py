@@ -1,9 +1,10 @@
-"""The signature table as one slide: rows are optimizers, columns say where λ enters."""
+"""A table of fields as one slide; the signature table: rows are optimizers, columns say where λ enters."""
 
 from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -13,12 +14,11 @@ from contourpy import contour_generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.charts.film import columns, divergence_note, notes, signature_rows
 from engine.charts.picture import HEIGHT, WIDTH, Picture, Rows, short, static
-from engine.charts.theme import LIGHT, PALETTE, WHERE_TITLE
-from engine.measure import EQUAL, Window, boundary_logits, pair_difference, pairs, window
+from engine.charts.table import Cell, Line, Table, apart, divergence_note, signature_table
+from engine.charts.theme import LIGHT, PALETTE
+from engine.measure import EQUAL, Window, boundary_logits, window
 from engine.run import Run
-from engine.variants import Variant
 
 LEFT, TOP, GAP, PAIR, CAPTION = 92, 76, 14, 78, 22
 """Points left and above the panels, between them, for the = sign, and for the line under each."""
@@ -35,90 +35,86 @@ def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
         theme: "light" or "dark"; fields are pixels, so they are painted in the theme's colours.
         step: a recorded step, -1 for the last.
     """
+    return slide(signature_table(run), "Does it matter where λ enters?", theme, step)
+
+
+def slide(table: Table, title: str, theme: str = "light", step: int = -1) -> Picture:
+    """A table of fields as one slide, as ``signature`` has it.
+
+    Args:
+        table: with at least one cell.
+        title: the question above it; the step is added.
+        theme: "light" or "dark".
+        step: a recorded step, -1 for the last.
+    """
+    run = table.cells[0].run
     frame = run.frame(step)
     frames = slice(frame, frame + 1)
-    shown = window(run.data)
-    logits = boundary_logits(run, shown, RESOLUTION, frames)[0]
-    rows = signature_rows(run)
-    places = columns(run)
-    width = (WIDTH - LEFT - PAIR - len(places) * GAP) / len(places)
-    height = min((HEIGHT - TOP - 10) / len(rows) - CAPTION - 8, width / 1.4)
+    places = len(table.columns)
+    pair = PAIR * table.paired
+    width = (WIDTH - LEFT - pair - places * GAP) / places
+    height = min((HEIGHT - TOP - 10) / len(table.rows) - CAPTION - 8, width / 1.4)
+    lefts = [LEFT + column * (width + GAP) + (pair if column >= 2 else 0) for column in range(places)]
     data: dict[str, Rows] = {"images": [], "contours": [], "points": [], "texts": []}
-    data["texts"].append(
-        _text(
-            LEFT,
-            26,
-            f"Does it matter where λ enters? Step {int(run.steps[frame]):,}",
-            20,
-            "start",
-            "ink",
-            True,
-        )
-    )
-    for column, where in enumerate(places):
-        data["texts"].append(
-            _text(
-                _x(column, width) + width / 2,
-                TOP - 12,
-                WHERE_TITLE[where],
-                15 if len(places) == 3 else 13,
-                "center",
-                where,
-                True,
-            )
-        )
-    metrics = {name: values[0] for name, values in run.metrics_at(frames).items()}
-    for r, (title, line) in enumerate(rows):
+    data["texts"].append(_text(LEFT, 26, f"{title} Step {int(run.steps[frame]):,}", 20, "left", "ink", True))
+    size = 15 if places <= 3 else 13
+    for left, (head, tone) in zip(lefts, table.columns, strict=True):
+        data["texts"].append(_text(left + width / 2, TOP - 12, head, size, "center", tone, True))
+    for r, row in enumerate(table.rows):
         y = TOP + r * (height + CAPTION + 8)
-        data["texts"] += _head(run, title, line, y + height / 2)
-        for column, variant in enumerate(line):
-            if variant is None:
-                continue
-            index = run.row(variant.key)
-            box = (_x(column, width), y, width, height)
-            data["images"].append(
-                {"url": field_image(logits[index], theme), "x": box[0], "y": y, "w": width, "h": height}
-            )
-            data["contours"] += _contour(logits[index], box, variant.key)
-            data["points"] += _points(run, shown, box)
-            data["texts"] += _captions(run, variant, {name: values[index] for name, values in metrics.items()}, box)
-        data["texts"] += _pair(run, line, frames, _x(2, width) - PAIR / 2 - GAP / 2, y + height / 2)
+        data["texts"] += _head(row, y + height / 2)
+        for left, cell in zip(lefts, row.cells, strict=True):
+            if cell:
+                _draw(data, cell, frames, theme, (left, y, width, height))
+        data["texts"] += _pair(row, frames, lefts[-1 if places < 3 else 2] - pair / 2 - GAP / 2, y + height / 2)
     words = [text["text"] for text in data["texts"]]
     return Picture(_spec(), data, alt="; ".join(words), title=words[0], drawn=True)
 
 
-def _x(column: int, width: float) -> float:
-    return LEFT + column * (width + GAP) + (PAIR if column >= 2 else 0)
+def _draw(data: dict[str, Rows], cell: Cell, frames: slice, theme: str, box: tuple[float, ...]) -> None:
+    """Add the field of one cell, its contour, points and words to the slide's data."""
+    x, y, width, height = box
+    shown = window(cell.run.data)
+    logits = _logits(cell, shown, frames)
+    data["images"].append({"url": field_image(logits, theme), "x": x, "y": y, "w": width, "h": height})
+    data["contours"] += _contour(logits, box, cell.title)
+    data["points"] += _points(cell.run, shown, box)
+    data["texts"] += _captions(cell, frames, box)
+
+
+def _logits(cell: Cell, shown: Window, frames: slice) -> NDArray:
+    alone = replace(cell.run, film=cell.run.film[:, cell.index : cell.index + 1])
+    return boundary_logits(alone, shown, RESOLUTION, frames)[0, 0]
 
 
 def _text(x: float, y: float, text: str, size: float, align: str, tone: str, bold: bool = False) -> dict[str, Any]:
     return {"x": x, "y": y, "text": text, "size": size, "align": align, "tone": tone, "bold": bold}
 
 
-def _head(run: Run, title: str, line: list[Variant | None], y: float) -> Rows:
-    texts = [_text(14, y - 12, title, 17 if len(title) < 10 else 11, "left", "ink", True)]
-    return texts + [_text(14, y + 8 + 17 * i, note, 13, "left", "quiet") for i, note in enumerate(notes(run, line))]
+def _head(row: Line, y: float) -> Rows:
+    texts = [_text(14, y - 12, row.title, 17 if len(row.title) < 10 else 11, "left", "ink", True)]
+    return texts + [_text(14, y + 8 + 17 * i, note, 13, "left", "quiet") for i, note in enumerate(row.notes)]
 
 
-def _captions(run: Run, variant: Variant, metrics: dict[str, float], box: tuple[float, ...]) -> Rows:
+def _captions(cell: Cell, frames: slice, box: tuple[float, ...]) -> Rows:
     x, y, width, height = box
+    metrics = {name: values[0, cell.index] for name, values in cell.run.metrics_at(frames).items()}
     loss, norm = short(metrics["test_loss"]), short(metrics["weight_norm"])
     caption = f"test loss {loss}   accuracy {metrics['test_accuracy']:.0%}   ‖w‖ {norm}"
-    if variant.where == "other":
-        caption = f"{variant.title}: test loss {loss}   ‖w‖ {norm}"
+    if cell.variant.where == "other":
+        caption = f"{cell.variant.title}: test loss {loss}   ‖w‖ {norm}"
     texts = [_text(x + width / 2, y + height + 13, caption, 13 if width > 220 else 10.5, "center", "ink")]
-    note = divergence_note(run, variant)
+    note = divergence_note(cell.run, cell.variant)
     return [*texts, _text(x + width / 2, y + 14, note, 11, "center", "ink", True)] if note else texts
 
 
-def _pair(run: Run, line: list[Variant | None], frames: slice, x: float, y: float) -> Rows:
-    _, l2, decay, *_ = line
-    if l2 is None or decay is None or (l2, decay) not in pairs(run):
+def _pair(row: Line, frames: slice, x: float, y: float) -> Rows:
+    if row.pair is None:
         return []
-    apart = float(pair_difference(run, l2, decay, frames)[0])
-    sign = "=" if apart <= EQUAL else "≠"
+    difference = float(apart(row, frames)[0])
+    sign = "=" if difference <= EQUAL else "≠"
     return [_text(x, y - 8, sign, 36, "center", "ink", True), _text(x, y + 20, "max|Δw|", 12, "center", "ink"),
-            _text(x, y + 35, f"{apart:.1g}", 12, "center", "ink")]  # fmt: skip
+            _text(x, y + 35, f"{difference:.1g}", 12, "center", "ink")]  # fmt: skip
 
 
 def field_image(logits: NDArray, theme: str) -> str:

@@ -27,8 +27,10 @@ def norm_curves(
     diverged: Diverged,
     title: str = "‖w‖: norm of all weights",
     height: int = 270,
+    name: str = "‖w‖",
+    marks: dict[str, float] | None = None,
 ) -> Picture:
-    """‖w‖ over steps for every variant; the theory of free decay as a thin dashed line.
+    """‖w‖ over steps for every variant, or another number that is at least 0; theory as a thin dashed line.
 
     Args:
         steps: recorded steps (T,).
@@ -37,19 +39,23 @@ def norm_curves(
         diverged: ``run.diverged``.
         title: above the curves.
         height: pixels.
+        name: of the number, for those who do not see the picture.
+        marks: steps that the axis of time names, each with its text; those beyond the last step are left out.
     """
     shown = _limited(norms, diverged)
     top = _top(shown)
+    near = {text: step for text, step in (marks or {}).items() if 0 < step <= steps[-1]}
     theory = {key: np.where(values <= CEILING * top, values, np.nan) for key, values in theory.items()}
     return Picture(
-        _curve_spec(1, title, _note(diverged), bool(theory), height),
+        _curve_spec(1, title, _note(diverged), bool(theory), height, bool(near)),
         {
             "curves": _rows(steps, shown),
-            **({"theory": _rows(steps, theory)} if theory else {}),
+            **({"theory": _rows(steps, theory), "named": _named(steps, theory, shown)} if theory else {}),
+            **({"marks": [{"step": step, "text": text} for text, step in near.items()]} if near else {}),
             "cursor": [{}],
             "labels": _end_labels(steps, shown, diverged, height),
         },
-        alt=f"{title} over steps. {_sentence(shown, '‖w‖')}",
+        alt=f"{title} over steps. {_sentence(shown, name)}",
         title=title,
     )
 
@@ -104,13 +110,18 @@ def _dots() -> alt.Chart:
 
 
 @lru_cache(maxsize=64)
-def _curve_spec(columns: int, title: str, note: str, theory: bool, height: int) -> dict[str, Any]:
+def _curve_spec(columns: int, title: str, note: str, theory: bool, height: int, marked: bool = False) -> dict[str, Any]:
     y = alt.Y("y0:Q", title=None, scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(tickCount=5))
     strong = base().mark_line(strokeWidth=2.4, clip=True).encode(y=y)
     layers = [base().mark_line(strokeWidth=1, opacity=0.65, clip=True).encode(y=_y(f"y{i}")) for i in range(1, columns)]
     if theory:
         dashed = base("theory").mark_line(strokeWidth=1.3, opacity=0.95)
         layers.append(dashed.encode(y=_y("y0"), strokeDash=alt.value([3, 3])))
+        name = alt.Chart(alt.NamedData("named")).mark_text(align="left", dx=5, dy=-8, fontSize=13)
+        colour = alt.Color("variant:N", legend=None)
+        layers.append(name.encode(x="step:Q", y=_y("place"), text=alt.value("theory"), color=colour))
+    if marked:
+        layers += _mark_layers()
     labels = (
         alt.Chart(alt.NamedData("labels"))
         .mark_text(align="left", dx=8, fontSize=13)
@@ -120,6 +131,32 @@ def _curve_spec(columns: int, title: str, note: str, theory: bool, height: int) 
     padding = {"left": 4, "right": 8, "top": 4, "bottom": 4}
     fit = {"type": "fit", "contains": "padding"}
     return static(chart.properties(height=height, title=alt.Title(title, subtitle=note), padding=padding, autosize=fit))
+
+
+def _mark_layers() -> list[alt.Chart]:
+    """A rule from the top of the picture for each mark on the axis of time, with its text."""
+    marks = alt.Chart(alt.NamedData("marks")).encode(x="step:Q")
+    rule = marks.mark_rule(color=LIGHT["quiet"], strokeWidth=1, strokeDash=[1, 3])
+    words = marks.mark_text(align="left", baseline="top", dx=5, fontSize=13, color=LIGHT["quiet"])
+    return [
+        rule.encode(y=alt.value(0), y2=alt.value(alt.expr("height"))),
+        words.encode(y=alt.value(2), text="text:N"),
+    ]
+
+
+def _named(steps: NDArray, theory: Series, shown: Series) -> Rows:
+    """Where "theory" is written: above each dashed line, where curves leave most room; once for equal lines."""
+    rows: Rows = []
+    above = 0.05 * _top(shown)
+    for i, (key, values) in enumerate(theory.items()):
+        finite = np.flatnonzero(np.isfinite(values))
+        if not finite.size or any(np.allclose(values, other, equal_nan=True) for other in list(theory.values())[:i]):
+            continue
+        inner = finite[len(finite) // 20 : max(1, 3 * len(finite) // 4)]
+        gaps = np.abs(np.stack(list(shown.values()))[:, inner] - values[inner] - above)
+        at = inner[np.argmax(np.nan_to_num(gaps, nan=np.inf).min(axis=0))]
+        rows.append({"variant": key, "step": int(steps[at]), "place": float(f"{values[at]:.5g}")})
+    return rows
 
 
 def _note(diverged: Diverged) -> str:

@@ -9,7 +9,8 @@ import torch
 
 from engine import VARIANTS, Experiment, train
 from engine.charts.curves import norm_curves
-from engine.charts.film import film, reel, signature_rows
+from engine.charts.film import film, reel
+from engine.charts.table import signature_rows, signature_table
 from engine.measure import EQUAL, GRID, boundary_logits, pair_difference, window
 
 
@@ -24,7 +25,7 @@ def unpack(data):
 
 
 def test_fields_give_back_the_logits(run):
-    header, values = unpack(reel(run, "k", []))
+    header, values = unpack(reel("k", [], signature_table(run)))
     panels = len(header["panels"])
     fields = values.reshape(len(run.steps), panels, GRID, GRID)
     order = [v.key for _, line in signature_rows(run) for v in line if v]
@@ -36,7 +37,10 @@ def test_fields_give_back_the_logits(run):
 
 
 def test_the_first_half_is_the_last_step_of_the_second(run):
-    (first, last), (second, every) = unpack(film(run, "k", [])), unpack(reel(run, "k", []))
+    (first, last), (second, every) = (
+        unpack(film(run, "k", [], signature_table(run))),
+        unpack(reel("k", [], signature_table(run))),
+    )
     assert first["key"] == second["key"] == "k"
     assert (last == every[-last.size :]).all()
     for a, b in zip(first["panels"], second["panels"], strict=True):
@@ -44,7 +48,7 @@ def test_the_first_half_is_the_last_step_of_the_second(run):
 
 
 def test_captions_and_pairs_are_the_run(run):
-    header, _ = unpack(reel(run, "k", []))
+    header, _ = unpack(reel("k", [], signature_table(run)))
     sgd = header["rows"][0]
     assert sgd["cells"] == [0, 1, 2]
     truth = pair_difference(run, VARIANTS["sgd_l2"], VARIANTS["sgdw"])
@@ -64,7 +68,7 @@ def test_every_variant_has_a_cell_and_where_lambda_enters_is_its_column():
 
 def test_a_page_of_charts_needs_no_fields(run):
     picture = norm_curves(run.steps, run.series("weight_norm"), {}, run.diverged)
-    header, values = unpack(film(run, "k", [picture], fields=False))
+    header, values = unpack(film(run, "k", [picture]))
     assert values.size == 0
     assert header["rows"] == []
     assert header["charts"][0]["data"]["curves"][0]["variant"] == "sgd"

@@ -1,0 +1,177 @@
+"""The words of the page of weight norms, computed from the run on screen."""
+
+import math
+
+import numpy as np
+
+from engine import Experiment, Run
+from engine.averages import box, largest
+from engine.charts.picture import short
+from engine.claims.norms import outside_theory
+from engine.equilibrium import Motion, unsettled
+from engine.theory import time_scale
+from engine.variants import Variant
+
+
+def changed(seen: Experiment, sidebar: Experiment) -> str:
+    """What a view makes of the sidebar's experiment."""
+    words = []
+    if seen.variants != sidebar.variants:
+        more = ", ".join(v.title for v in seen.chosen if v.key not in sidebar.variants)
+        words.append(f"{more} {'as well' if set(sidebar.variants) <= set(seen.variants) else 'instead'}")
+    if seen.layer_norm != sidebar.layer_norm:
+        words.append("LayerNorm")
+    if seen.hidden != sidebar.hidden:
+        words.append("two hidden layers")
+    if seen.decayed != sidebar.decayed:
+        words.append("decay on biases too, since W and b of a layer are scale-invariant only together")
+    if seen.batch != sidebar.batch:
+        words.append(f"batches of {seen.batch}")
+    if seen.points != sidebar.points:
+        words.append(f"{seen.points} points, too many to be fitted, so that the batches' noise keeps pushing")
+    if seen.schedule != sidebar.schedule:
+        words.append("a constant η")
+    if seen.steps != sidebar.steps:
+        words.append(f"{seen.steps:,} steps, time enough to settle")
+    return f"This view trains the sidebar's experiment with {'; '.join(words)}."
+
+
+def tau_of(exp: Experiment, variant: Variant) -> float:
+    """The steps in which decay alone takes a weight to about a third; inf where no fixed share is taken off."""
+    if variant.where not in ("gradient", "weight") or (variant.where == "gradient" and variant.adaptive):
+        return math.inf
+    longer = 1 - exp.momentum if variant.where == "gradient" and variant.has_momentum else 1.0
+    return time_scale(exp.shrink_of(variant) / longer)
+
+
+def _taus(run: Run) -> dict[float, list[str]]:
+    taus: dict[float, list[str]] = {}
+    for variant in run.experiment.chosen:
+        tau = tau_of(run.experiment, variant)
+        if math.isfinite(tau):
+            taus.setdefault(float(f"{tau:.3g}"), []).append(variant.title)
+    return taus
+
+
+def marks(run: Run) -> dict[str, float]:
+    """The time scales that the axis of time names; those beyond the last step are the story's."""
+    taus = _taus(run)
+    if len(taus) == 1:
+        return {f"τ = 1/(ηλ) = {_steps(tau)}": tau for tau in taus}
+    return {f"τ {_short_list(titles)}": tau for tau, titles in taus.items()}
+
+
+def _short_list(titles: list[str]) -> str:
+    return titles[0] if len(titles) == 1 else f"{titles[0]} …"
+
+
+def _steps(tau: float) -> str:
+    return f"{tau:,.0f}" if tau >= 10 else f"{tau:.2g}"
+
+
+def story(run: Run, view: str) -> list[str]:
+    """Norms of this run in words, and what the dashed line is."""
+    start = run.metrics["weight_norm"][0, 0]
+    ends = dict(zip(run.experiment.chosen, run.metrics["weight_norm"][-1], strict=True))
+    free = {v: n for v, n in ends.items() if v.where == "none"}
+    held = {v: n for v, n in ends.items() if v.where != "none"}
+    lines = [f"All variants start at ‖w‖ = {short(start)}, from the same weights."]
+    if free:
+        lines[0] += " Without decay: " + ", ".join(f"{v.title} ends at {short(n)}" for v, n in free.items()) + "."
+    if held:
+        lines[0] += " With it: " + ", ".join(f"{v.title} {short(n)}" for v, n in held.items()) + "."
+    beyond = [f"{', '.join(t)} ({_steps(tau)})" for tau, t in _taus(run).items() if tau > run.experiment.steps]
+    if beyond:
+        lines.append(
+            f"**τ = 1/(ηλ) is beyond the {run.experiment.steps:,} steps** for {', '.join(beyond)}: decay alone "
+            "would not bring a weight down to a third in that time."
+        )
+    if view == "box":
+        return lines + box_story(run)
+    if view != "settled" and any(v.where == "weight" for v in held):
+        product = "|1 − ηλ|ᵗ" if run.experiment.schedule == "constant" else "Π|1 − η_tλ|, which follows the schedule"
+        lines.append(
+            f"The dashed line is decay alone, ‖w₀‖ · {product}: where the norm would go if the data never pushed. "
+            "The gap above it is what the gradient of the data wins back at every step."
+        )
+    return lines
+
+
+def box_story(run: Run) -> list[str]:
+    """Who is inside ±1/λ, and where the box is promised."""
+    lines = []
+    for key, reached in largest(run).items():
+        variant = run.experiment.chosen[run.row(key)]
+        side, last = box(run.experiment, variant), float(reached[-1])
+        if not math.isfinite(side):
+            lines.append(f"**{variant.title}:** λ = 0 makes no box.")
+            continue
+        inside = last <= 1.01 * side
+        why = outside_theory(run, key)
+        lines.append(
+            f"**{variant.title} {'is inside' if inside else 'is outside'}:** the largest weight ends at {short(last)}, "
+            f"1/λ is {short(side)}" + (f". No promise here: {why}." if why else ".")
+        )
+    lines.append(
+        "A step adds at most about η to a weight and decay takes ηλ|w| off it; they balance at |w| = 1/λ. Lion's step "
+        "is exactly ±η, so its weights stay inside at every step once they are in. AdamW's is η·m̂/√v̂, which can "
+        "exceed η while gradients change within the 1,000 steps that v remembers: its box is where full-batch training "
+        "comes to rest."
+    )
+    return lines
+
+
+def settled(run: Run, moved: list[Motion]) -> list[str]:
+    """Misconception 11, and the layers' numbers beside theory."""
+    if not moved:
+        return ["Every variant diverged; there is no norm to settle."]
+    lines = [
+        "**With normalisation layers decay does not limit capacity; it sets the effective learning rate.** LayerNorm "
+        "divides the size of Wx + b out again, so that a layer's (W, b) can shrink or grow without changing any "
+        "prediction (but for LayerNorm's ε). What the norm does set is how far a step of the same η turns the layer: "
+        "the effective learning rate is η/‖w‖²." + _compared(run, moved)
+    ]
+    lines.append(_table(run, moved))
+    out: dict[str, list[str]] = {}
+    for variant in run.experiment.chosen:
+        reason = unsettled(run, variant)
+        if reason and variant.where != "none":
+            out.setdefault(reason, []).append(variant.title)
+    lines += [f"No theory for {', '.join(titles)}: {reason}." for reason, titles in out.items()]
+    lines.append(
+        "The formulas (Kosson et al.) are exact when the gradients of different steps are independent; those of a "
+        "real training are not quite. ‖g̃‖ = ‖g‖·‖w‖ "
+        f"is measured, over steps {moved[0].first:,} to {moved[0].last:,}."
+    )
+    return lines
+
+
+def _compared(run: Run, moved: list[Motion]) -> str:
+    """The first layer without and with decay, of the first optimizer that has both."""
+    first = [motion for motion in moved if motion.layer == 1]
+    for free in (m for m in first if m.variant.where == "none"):
+        held = next((m for m in first if m.variant.family == free.variant.family and m.variant.where != "none"), None)
+        if held and free.rotation > 0:
+            return (
+                f" Layer 1 of {free.variant.title}: ‖(W, b)‖ = {short(free.norm)} and "
+                f"{np.degrees(free.rotation):.2g}° a step; of {held.variant.title} {short(held.norm)} and "
+                f"{np.degrees(held.rotation):.2g}°."
+            )
+    return ""
+
+
+def _table(run: Run, moved: list[Motion]) -> str:
+    lines = [
+        "| | layer | ‖(W, b)‖ | theory | turn a step | theory | η/‖w‖² | cos(g, w) |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for m in moved:
+        known = unsettled(run, m.variant) is None
+        norm, turn = m.predicted if known else (None, None)
+        rate = run.experiment.lr_of(m.variant) / m.norm**2 if m.norm > 0 else math.inf
+        lines.append(
+            f"| {m.variant.title} | {m.layer} | {m.norm:.3g} | {f'{norm:.3g}' if norm else '–'} "
+            f"| {np.degrees(m.rotation):.2g}° | {f'{np.degrees(turn):.2g}°' if turn else '–'} "
+            f"| {rate:.2g} | {m.cosine:.0e} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,206 @@
+"""Page 6, What to decay: weight matrices only, or biases and LayerNorm too."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from engine import VARIANTS, Experiment, Run
+from engine.charts import Picture
+from engine.charts.boundary import slide
+from engine.charts.groups import SHORT, Curve, choice_curves
+from engine.charts.picture import short
+from engine.charts.table import Cell, Line, Table, divergence_note, notes
+from engine.claims import groups as claims
+from engine.experiment import DECAYED
+from engine.groups import KINDS, Kind, entry_of, groups_code, is_decayed, named_tensors, norms_of, root_mean_square
+from engine.variants import Variant
+from pages import _ui
+
+AT_ONCE = 2
+"""Variants that the page compares at once."""
+TITLE = "What should decay?"
+
+
+def with_norm(experiment: Experiment) -> Experiment:
+    """The experiment with LayerNorm, unless the page's own switch says no: “+ LayerNorm” needs one."""
+    wanted = st.session_state.get("with_norm", True) and bool(experiment.hidden)
+    return replace(experiment, layer_norm=True) if wanted else experiment
+
+
+def body(experiment: Experiment) -> None:
+    variants = selectors(experiment)
+    choices = [key for key in DECAYED if key != "all" or (experiment.layer_norm and experiment.hidden)]
+    keys = tuple(variant.key for variant in variants)
+    runs = _ui.trained_together([replace(experiment, decayed=key, variants=keys) for key in choices])
+    made = dict(zip(choices, runs, strict=True))
+    table = partial(table_of, made, variants)
+    _ui.play(runs[0], "what_to_decay", lambda: figures(made, variants), table=lambda run: table())
+    for line in story(made, variants):
+        st.markdown(line)
+    st.markdown(tensors(made))
+    st.caption(
+        "Pick the tensors that decay when you build the optimizer; the rest go into a group with `weight_decay=0`."
+    )
+    for tab, key in zip(st.tabs([DECAYED[key] for key in choices]), choices, strict=True):
+        tab.code(groups_code(key) + f"optimizer = {variants[0].torch_optimizer}\n", language="python")
+    pictures = {"Boundaries": lambda theme: slide(table(), TITLE, theme)}
+    _ui.downloads(
+        pictures | {p.title: partial(figure, made, variants, i) for i, p in enumerate(figures(made, variants))}
+    )
+    _ui.measured(runs[0], [claims.groups_are_the_masks, claims.what_is_not_decayed_is_not_pulled])
+    _ui.rules(runs[0])
+
+
+def selectors(experiment: Experiment) -> list[Variant]:
+    """Which variants to compare, and whether the page's model has LayerNorm."""
+    state, keys = st.session_state, [variant.key for variant in experiment.chosen if variant.has_weight_decay]
+    left, right = st.columns([3, 2], gap="medium", vertical_alignment="bottom")
+    if not keys:
+        left.info("None of the chosen variants has a λ, so this page shows AdamW; choose others in the sidebar.")
+        chosen = ["adamw"]
+    else:
+        first = next((v.key for v in experiment.chosen if v.where == "weight"), keys[0])
+        state.decayed_variants = [key for key in state.get("decayed_variants", []) if key in keys] or [
+            "adamw" if "adamw" in keys else first
+        ]
+        chosen = left.multiselect(
+            "Variants", keys, format_func=lambda key: VARIANTS[key].title, key="decayed_variants",
+            max_selections=AT_ONCE, help="One or two of the sidebar's variants that have a λ.",
+        ) or [first]  # fmt: skip
+    if not experiment.hidden:
+        right.caption("Without hidden layers there is no LayerNorm: two choices are left.")
+    elif st.session_state.experiment.layer_norm:
+        right.caption("The model has LayerNorm, as the sidebar says.")
+    else:
+        right.toggle(
+            "Give this page's model LayerNorm", value=True, key="with_norm",
+            help="The sidebar's model has none, and without it the third choice would have nothing to act on.",
+        )  # fmt: skip
+        right.caption("The sidebar's has none: nothing for “+ LayerNorm” to act on.")
+    return [VARIANTS[key] for key in VARIANTS if key in chosen]
+
+
+def table_of(made: dict[str, Run], variants: list[Variant]) -> Table:
+    """One row a variant, one column a choice."""
+    rows = []
+    for variant in variants:
+        cells = tuple(Cell(run, variant, f"{variant.title}, {DECAYED[key]},") for key, run in made.items())
+        rows.append(Line(variant.title, notes(next(iter(made.values())), [variant]), cells))
+    return Table(tuple((DECAYED[key], "ink") for key in made), tuple(rows), paired=False)
+
+
+def figures(made: dict[str, Run], variants: list[Variant]) -> list[Picture]:
+    """Test loss, and the size of each kind of parameter, over training."""
+    run = next(iter(made.values()))
+
+    def curves(values) -> list[Curve]:
+        return [
+            Curve(f"{variant.title} {SHORT[key]}" if len(variants) > 1 else SHORT[key], variant.where, key,
+                  values(run, variant), run.diverged[variant.key] is not None)
+            for variant in variants for key, run in made.items()
+        ]  # fmt: skip
+
+    shown = [choice_curves(run.steps, curves(lambda r, v: r.series("test_loss")[v.key]), "Test loss", 270)]
+    kinds = {t.kind for t in named_tensors(run.architecture)}
+    for kind, title in (("weight", "Weights: ‖W‖"), ("bias", "Biases: ‖b‖"), ("shift", "LayerNorm shifts: ‖β‖")):
+        if kind in kinds:
+            shown.append(choice_curves(run.steps, curves(partial(norms_of, kind=kind)), title))
+    if "gain" in kinds:
+        shown.insert(3, choice_curves(run.steps, curves(partial(root_mean_square, kind="gain")),
+                                      "LayerNorm gains: √mean γ²"))  # fmt: skip
+    return shown
+
+
+def figure(made: dict[str, Run], variants: list[Variant], i: int, theme: str = "light") -> Picture:
+    return figures(made, variants)[i]
+
+
+def story(made: dict[str, Run], variants: list[Variant]) -> list[str]:
+    """What `model.parameters()` holds, and what each choice did to this run."""
+    run = next(iter(made.values()))
+    sizes = {kind: sum(t.size for t in named_tensors(run.architecture) if t.kind == kind) for kind in KINDS}
+    rest = ", ".join(f"{count} {KINDS[kind]}" for kind, count in sizes.items() if count and kind != "weight")
+    total = run.experiment.parameters
+    lines = [
+        f"**`model.parameters()` is everything.** Of the {total:,} parameters here, {total - sizes['weight']:,} are no "
+        f"weights: {rest}. `AdamW(model.parameters(), weight_decay=…)` decays them all; usually only weight matrices, "
+        "`p.dim() >= 2`, are meant to."
+    ]
+    for variant in variants:
+        if run.experiment.weight_decay_of(variant) == 0:
+            lines.append(f"**{variant.title}: λ = 0.** Nothing decays, so every choice is the same training.")
+            continue
+        gone = [f"{DECAYED[key]}: {note}" for key, r in made.items() if (note := divergence_note(r, variant))]
+        if gone:
+            lines.append(f"**{variant.title} diverged.** {'; '.join(gone)}.")
+        calm = {key: r for key, r in made.items() if r.diverged[variant.key] is None}
+        if {"weights", "biases"} <= set(calm):
+            lines.append(cost_of_biases(calm["weights"], calm["biases"], variant))
+        if {"weights", "all"} <= set(calm):
+            lines.append(cost_of_norms(calm["weights"], calm["all"], variant))
+    return lines
+
+
+def cost_of_biases(free: Run, held: Run, variant: Variant) -> str:
+    """What decaying the biases did to this run."""
+    row, biases = free.row(variant.key), slice(free.architecture.weights, None)
+    size = [norms_of(run, variant, "bias")[-1] for run in (free, held)]
+    stop = free.architecture.weights + sum(free.architecture.sizes[1:])
+    ends = [run.film[-1, row, biases.start : stop] for run in (free, held)]
+    i = int(np.abs(ends[0] - ends[1]).argmax())
+    name = entry_of(free.architecture, biases.start + i)
+    return (
+        f"**{variant.title}, biases decayed too:** ‖b‖ ends at {short(size[1])} instead of {short(size[0])}; the bias "
+        f"that differs most, `{name}`, at {ends[1][i]:.2f} instead of {ends[0][i]:.2f}. {losses(free, held, variant)} "
+        + (
+            "LayerNorm divides out the common size of the weights and biases that feed it: what counts is their ratio."
+            if free.experiment.layer_norm
+            else "A bias moves the place where a unit switches; how steeply it does is up to the weights."
+        )
+    )
+
+
+def cost_of_norms(free: Run, held: Run, variant: Variant) -> str:
+    """What decaying LayerNorm's gains and shifts did to this run."""
+    gain = [root_mean_square(run, variant, "gain")[-1] for run in (free, held)]
+    shift = [norms_of(run, variant, "shift")[-1] for run in (free, held)]
+    return (
+        f"**{variant.title}, LayerNorm decayed too:** the gains, 1 at the start, end at {short(gain[1])} (root mean "
+        f"square) instead of {short(gain[0])}, the shifts at ‖β‖ = {short(shift[1])} instead of {short(shift[0])}. "
+        "A gain multiplies all that its unit passes on, and what λ pulls it to is 0, not the 1 where it started. "
+        f"{losses(free, held, variant)}"
+    )
+
+
+def losses(free: Run, held: Run, variant: Variant) -> str:
+    """Test and training loss at the end of two runs, and the difference."""
+    test, train = (
+        [float(run.series(f"{part}_loss")[variant.key][-1]) for run in (free, held)] for part in ("test", "train")
+    )
+    change = test[1] - test[0]
+    word = "raises" if change > 0 else "lowers"
+    return (
+        f"On this run that {word} the test loss by **{abs(change):.2g}** ({short(test[0])} → {short(test[1])}; "
+        f"training loss {short(train[0])} → {short(train[1])})."
+    )
+
+
+def tensors(made: dict[str, Run]) -> str:
+    """Every tensor of the model and whether it decays, by choice, in Markdown."""
+    run = next(iter(made.values()))
+    lines = [
+        "##### The model's tensors",
+        "| name | | shape | `dim()` | parameters | " + " | ".join(DECAYED[key] for key in made) + " |",
+        "|---|---|---|--:|--:|" + "---|" * len(made),
+    ]
+    for tensor in named_tensors(run.architecture):
+        shape = " × ".join(map(str, tensor.shape))
+        marks = " | ".join("**decays**" if is_decayed(tensor, r.experiment) else "–" for r in made.values())
+        kind: Kind = tensor.kind
+        lines.append(f"| `{tensor.name}` | {KINDS[kind]} | {shape} | {len(tensor.shape)} | {tensor.size} | {marks} |")
+    return "\n".join(lines)
+
+
+_ui.page(TITLE, body, with_norm)
