@@ -9,12 +9,10 @@ _ui.warm_up()
 _ui.wide()
 page = st.navigation(
     [
-        st.Page("pages/boundaries.py", title="Decision boundaries", icon=":material/grid_view:", default=True),
-        st.Page("pages/norms.py", title="Weight norms", icon=":material/show_chart:", url_path="norms"),
-        st.Page("pages/prior.py", title="Gaussian prior (MAP)", icon=":material/adjust:", url_path="prior"),
-        st.Page(
-            "pages/coupling.py", title="Where L2 stops being decay", icon=":material/link_off:", url_path="coupling"
-        ),
+        st.Page("pages/boundaries.py", title="Boundaries", icon=":material/grid_view:", default=True),
+        st.Page("pages/norms.py", title="Norms", icon=":material/show_chart:", url_path="norms"),
+        st.Page("pages/prior.py", title="Gaussian prior", icon=":material/adjust:", url_path="prior"),
+        st.Page("pages/coupling.py", title="L2 and decay", icon=":material/link_off:", url_path="coupling"),
         st.Page("pages/one_step.py", title="One step", icon=":material/steps:", url_path="one_step"),
         st.Page("pages/what_to_decay.py", title="What to decay", icon=":material/checklist:", url_path="what_to_decay"),
         st.Page("pages/two_decays.py", title="Two decays", icon=":material/trending_down:", url_path="two_decays"),

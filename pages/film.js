@@ -3,7 +3,7 @@
 
 const players = new WeakMap();
 const FRAMES_PER_SECOND = 14;
-const CELL_AREAS = ["a", "b", "c", "d"];
+const CELL_AREAS = ["a", "b", "c"];
 
 export default function ({ parentElement, data }) {
   if (!parentElement.querySelector(".film")) return deliver(unpack(data));
@@ -135,7 +135,6 @@ class Player {
       this.cells = panels.map(() => null);
       this.heads = [];
       this.pairs = [];
-      this.table.classList.toggle("four", columns.length > 3);
       this.table.classList.toggle("plain", !!plain);
       this.table.classList.toggle("two", columns.length < 3);
       this.table.replaceChildren(this.columnHeads(columns), ...rows.map((row) => this.rowLine(row)));
@@ -187,7 +186,7 @@ class Player {
         ["test loss", significant(this.now(panel.loss))],
         ["‖w‖", significant(this.now(panel.norm))],
       ];
-      const name = panel.named ? [element("b", "", panel.title)] : [];
+      const name = panel.named ? [element("b", "name", panel.title)] : [];
       cell.caption.replaceChildren(...name, ...parts.map(([name, value]) => {
         const part = element("span", "", `${name} `);
         part.append(element("b", "", value));

@@ -1,6 +1,7 @@
 """From every claim on screen one can go to its test and its source, and the panel says what it measured."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -71,3 +72,19 @@ def test_the_panel_says_what_failed_where_to_read_and_what_to_run():
     assert "[Someone 2020](https://example.org)" in text
     assert "`t.py::test_x`" in text
     assert "Not on this run: too few steps." in verdict(claim("relative"), "too few steps.")
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_the_list_of_claims_has_every_one_with_its_test(claim):
+    lines = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8").splitlines()
+    assert any(claim.says in line and f"`{claim.test}`" in line and claim.source in line for line in lines)
+
+
+def test_every_test_that_the_list_names_exists():
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    science = functions_of("tests/test_science.py")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 5
+    assert named <= science
+    numbers = {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")}
+    assert {str(number) for number in range(1, 12)} <= numbers

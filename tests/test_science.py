@@ -184,6 +184,18 @@ def test_box():
         assert np.abs(settled(key, start, lambda w, t: w - optimum, 6000, lr=0.01, weight_decay=0.0)).max() > 10
 
 
+def test_adamws_box_is_for_weights_at_rest():
+    """While gradients change AdamW's steps can exceed η, and its weights the box; Lion's cannot, at any step."""
+    exp = Experiment(variants=("adamw", "lion"))
+    run = train(exp, dtype=torch.float64)
+    limit = 1 / exp.weight_decay_of(VARIANTS["adamw"])
+    start = np.abs(run.film[0, 0, : run.architecture.weights]).max()
+    largest = {key: np.abs(run.film[:, run.row(key), : run.architecture.weights]).max(axis=1) for key in exp.variants}
+    assert largest["adamw"].max() > 1.5 * limit
+    left = (1 - exp.shrink_of(VARIANTS["lion"])) ** run.steps
+    assert np.all(largest["lion"] <= limit + max(start - limit, 0) * left + 1e-12)
+
+
 # ---- decay alone, and its rate ---------------------------------------------------------------------------------
 
 

@@ -41,8 +41,8 @@ SHARED = {
     "low": {"latex", "datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence",
             "sparse"},
     "train": {"train", "probe", "drive"},
-    "measure": {"measure", "scene", "two_decays", "corrections", "networks", "rates", "equilibrium", "averages", "anatomy",
-                "derivation", "groups"},
+    "measure": {"measure", "scene", "two_decays", "corrections", "networks", "rates", "equilibrium", "averages",
+                "anatomy", "derivation", "groups"},
 }  # fmt: skip
 """Rooms of the engine with several modules."""
 

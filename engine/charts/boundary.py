@@ -57,9 +57,8 @@ def slide(table: Table, title: str, theme: str = "light", step: int = -1) -> Pic
     lefts = [LEFT + column * (width + GAP) + (pair if column >= 2 else 0) for column in range(places)]
     data: dict[str, Rows] = {"images": [], "contours": [], "points": [], "texts": []}
     data["texts"].append(_text(LEFT, 26, f"{title} Step {int(run.steps[frame]):,}", 20, "left", "ink", True))
-    size = 15 if places <= 3 else 13
     for left, (head, tone) in zip(lefts, table.columns, strict=True):
-        data["texts"].append(_text(left + width / 2, TOP - 12, head, size, "center", tone, True))
+        data["texts"].append(_text(left + width / 2, TOP - 12, head, 15, "center", tone, True))
     for r, row in enumerate(table.rows):
         y = TOP + r * (height + CAPTION + 8)
         data["texts"] += _head(row, y + height / 2)

@@ -74,7 +74,7 @@ def signature_table(run: Run) -> Table:
     rows = []
     for title, line in signature_rows(run):
         cells = tuple(Cell(run, variant, variant.title) if variant else None for variant in line)
-        _, l2, decay, *_ = cells
+        _, l2, decay = cells
         paired = l2 and decay and (l2.variant.key, decay.variant.key) in known
         rows.append(Line(title, notes(run, line), cells, (l2, decay) if l2 and decay and paired else None))
     return Table(signature_columns(run), tuple(rows))
@@ -82,35 +82,36 @@ def signature_table(run: Run) -> Table:
 
 def signature_columns(run: Run) -> tuple[tuple[str, str], ...]:
     """Title and colour of the signature table's columns."""
-    return tuple((WHERE_TITLE[where], where) for where in columns(run))
-
-
-def columns(run: Run) -> tuple[Where, ...]:
-    """The columns of the signature table; other priors get a fourth where one of them is trained."""
-    return (*COLUMNS, "other") if any(v.where == "other" for v in run.experiment.chosen) else COLUMNS
+    only_others = all(variant.where == "other" for variant in run.experiment.chosen)
+    return tuple((WHERE_TITLE["other"], "other") if only_others else (WHERE_TITLE[where], where) for where in COLUMNS)
 
 
 def signature_rows(run: Run) -> list[tuple[str, list[Variant | None]]]:
     """The rows of the signature table: (optimizer, a variant or None for each column).
 
-    A family with two variants in one column gets a second row, named after the variant.
+    A family with two variants in one column gets a second row, named after the variant. Other priors and constraints
+    have no column: they come last, three in a row, and their cells say their names.
     """
     rows: list[tuple[str, list[Variant | None]]] = []
     families: dict[str, list[Variant]] = {}
+    others = [variant for variant in run.experiment.chosen if variant.where == "other"]
     for variant in run.experiment.chosen:
-        families.setdefault(variant.family, []).append(variant)
-    places = columns(run)
+        if variant not in others:
+            families.setdefault(variant.family, []).append(variant)
     for family, members in families.items():
-        placed: list[list[Variant | None]] = [[None] * len(places)]
+        placed: list[list[Variant | None]] = [[None] * len(COLUMNS)]
         for variant in members:
-            column = places.index(variant.where)
+            column = COLUMNS.index(variant.where)
             line = next((line for line in placed if line[column] is None), None)
             if line is None:
-                line = [None] * len(places)
+                line = [None] * len(COLUMNS)
                 placed.append(line)
             line[column] = variant
         rows.append((family, placed[0]))
         rows += [(next(v.title for v in line if v), line) for line in placed[1:]]
+    for start in range(0, len(others), len(COLUMNS)):
+        three = others[start : start + len(COLUMNS)]
+        rows.append(("Other priors", [*three, *[None] * (len(COLUMNS) - len(three))]))
     return rows
 
 

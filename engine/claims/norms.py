@@ -27,7 +27,7 @@ NOT_ALIVE = "no variant with the same λ on every weight stayed finite at λ > 0
     source="Loshchilov & Hutter 2019, arXiv 1711.05101",
     link="https://arxiv.org/abs/1711.05101",
     test="tests/test_science.py::test_free_decay",
-    tolerance=1e-9,
+    tolerance=1e-12,
     kind="absolute",
 )
 def free_decay_factor(run: Run) -> list[Measurement] | str:
@@ -43,7 +43,7 @@ def free_decay_factor(run: Run) -> list[Measurement] | str:
     source="Wang & Aitchison 2024, arXiv 2405.13698",
     link="https://arxiv.org/abs/2405.13698",
     test="tests/test_science.py::test_ema_view",
-    tolerance=1e-9,
+    tolerance=1e-12,
     kind="absolute",
 )
 def ema_view(run: Run) -> list[Measurement] | str:
@@ -102,7 +102,8 @@ def outside_theory(run: Run, key: str) -> str | None:
 
 
 @claim(
-    says="Under LayerNorm the loss does not feel the size of a layer's (W, b): the gradient is at right angles to it.",
+    says="Under LayerNorm the loss does not feel the size of a layer's (W, b): the gradient is at right angles to it, "
+    "up to LayerNorm's ε = 1e-5 beside the variance.",
     formula=r"\langle g,w\rangle=0,\qquad \nabla L(\alpha w)=\nabla L(w)/\alpha",
     source="van Laarhoven 2017, arXiv 1706.05350",
     link="https://arxiv.org/abs/1706.05350",

@@ -43,7 +43,7 @@ def left_by_decay(experiment: Experiment) -> dict[str, float]:
     source=_LOSHCHILOV,
     link=_LINK,
     test="tests/test_science.py::test_free_decay",
-    tolerance=1e-10,
+    tolerance=1e-12,
 )
 def decay_follows_the_schedule(run: Run) -> list[Measurement] | str:
     exp = replace(run.experiment, variants=(TORCH,))
@@ -59,7 +59,7 @@ def decay_follows_the_schedule(run: Run) -> list[Measurement] | str:
     source=_LOSHCHILOV,
     link=_LINK,
     test="tests/test_science.py::test_free_decay",
-    tolerance=1e-10,
+    tolerance=1e-12,
 )
 def the_papers_form_does_not_know_the_learning_rate(run: Run) -> list[Measurement] | str:
     exp = run.experiment

@@ -10,7 +10,7 @@ import torch
 from engine import VARIANTS, Experiment, train
 from engine.charts.curves import norm_curves
 from engine.charts.film import film, reel
-from engine.charts.table import signature_rows, signature_table
+from engine.charts.table import signature_columns, signature_rows, signature_table
 from engine.measure import EQUAL, GRID, boundary_logits, pair_difference, window
 
 
@@ -62,8 +62,21 @@ def test_captions_and_pairs_are_the_run(run):
 
 def test_every_variant_has_a_cell_and_where_lambda_enters_is_its_column():
     run = train(Experiment(steps=5, variants=tuple(VARIANTS)))
-    placed = {v.key: column for _, line in signature_rows(run) for column, v in enumerate(line) if v}
-    assert placed == {key: ["none", "gradient", "weight", "other"].index(v.where) for key, v in VARIANTS.items()}
+    rows = signature_rows(run)
+    placed = {v.key: column for _, line in rows for column, v in enumerate(line) if v}
+    assert set(placed) == set(VARIANTS)
+    for key, variant in VARIANTS.items():
+        if variant.where != "other":
+            assert placed[key] == ["none", "gradient", "weight"].index(variant.where)
+    others = [v.key for title, line in rows for v in line if v and title == "Other priors"]
+    assert others == [key for key, variant in VARIANTS.items() if variant.where == "other"]
+
+
+def test_columns_promise_no_place_of_lambda_where_there_are_only_other_priors():
+    assert {tone for _, tone in signature_columns(train(Experiment(steps=5, variants=("l1",))))} == {"other"}
+    assert [tone for _, tone in signature_columns(train(Experiment(steps=5, variants=("l1", "sgd"))))] == [
+        "none", "gradient", "weight"
+    ]  # fmt: skip
 
 
 def test_a_page_of_charts_needs_no_fields(run):

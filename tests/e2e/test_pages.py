@@ -56,7 +56,7 @@ def test_lambda_changes_picture_and_url_and_the_url_brings_it_back(visit):
 
 def test_the_experiment_follows_to_other_pages(visit):
     shown = visit("/?v=1&weight_decay=0.05&points=20").settled()
-    shown.page.get_by_role("link", name="Weight norms").first.click()
+    shown.page.get_by_role("link", name="Norms").first.click()
     expect(shown.page.locator("h1")).not_to_contain_text("where λ enters")
     shown.settled()
     query = parse_qs(urlsplit(shown.page.url).query)
@@ -100,7 +100,7 @@ def test_a_deep_link_on_a_fresh_server_opens_inside_the_frame(browser):
         page = browser.new_page()
         page.goto(f"{url}/prior?weight_decay=0.05")
         expect(page.locator("h1")).to_have_text("What does λ believe about the weights?")
-        expect(page.get_by_role("link", name="Weight norms").first).to_be_visible()
+        expect(page.get_by_role("link", name="Norms").first).to_be_visible()
         expect(page.locator('[data-testid="stSidebar"]').get_by_text("Variants", exact=True)).to_be_visible()
         expect(page.locator(".film")).to_have_attribute("data-picture", re.compile("^prior:"))
         expect(page).to_have_url(re.compile(r"/prior\?v=1&weight_decay=0.05$"))
