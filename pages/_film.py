@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent
 VEGA = _HERE.parent / "static" / "vega.js"
 
 HEAD_START = 0.04
-"""Seconds that the picture gets to reach the screen before the server goes on with the rest of the film."""
+"""Seconds that the picture gets to reach the screen before the server goes on with the rest of the page."""
 
 _HTML = """
 <div class="film">
@@ -43,8 +43,8 @@ def play(film: bytes, reel: Callable[[], bytes] | None = None) -> None:
         reel: makes the second half, which is sent after the picture is on its way.
     """
     _player(key="film", data=film)
+    time.sleep(HEAD_START)
     if reel:
-        time.sleep(HEAD_START)
         _reel(key="reel", data=reel(), height=1)
 
 

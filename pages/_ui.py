@@ -159,7 +159,10 @@ def play(
 
 def downloads(pictures: Mapping[str, Callable[[str], Picture]]) -> None:
     """PNG (1920 × 1080) and SVG of each figure, drawn only when clicked; each is made for a theme."""
-    with st.popover("Download figures", icon=":material/download:"):
+    panel = st.popover("Download figures", icon=":material/download:", key="downloads", on_change="rerun")
+    if not panel.open:
+        return
+    with panel:
         theme = "dark" if st.toggle("Dark background", key="export_dark") else "light"
         for name, make in pictures.items():
             for column, (kind, mime, draw) in zip(st.columns(2), FORMATS, strict=True):
@@ -180,20 +183,27 @@ def _drawn(draw: Callable[[Picture, str], bytes], make: Callable[[str], Picture]
 
 def rules(run: Run) -> None:
     """The update rule, the lesson, the source and the PyTorch code of every variant on screen."""
-    with st.expander("The rules on screen, and their PyTorch code"):
+    panel = st.expander("The rules on screen, and their PyTorch code", key="rules", on_change="rerun")
+    if not panel.open:
+        return
+    with panel:
         for variant in run.experiment.chosen:
             left, right = st.columns(2)
             left.markdown(f"**{variant.title}**: {variant.lesson}  \n$${variant.rule}$$  \n_{variant.paper}_")
             right.code(run.experiment.snippet_of(variant), language="python")
         st.caption(
             "`decayed` are the weight matrices (`p.dim() >= 2`), `groups` puts the rest into a parameter group with "
-            "`weight_decay=0`; with “decay biases and norms too”, everything is in `decayed`."
+            "`weight_decay=0`; the sidebar's “What decays” says which are in `decayed`."
         )
 
 
 def measured(run: Run, claims: Sequence[Claim]) -> None:
-    """The page's claims held against this run: predicted, measured, error, and where to read and to test each."""
-    with st.expander("Measured, not asserted", icon=":material/fact_check:"):
+    """The page's claims held against this run, once the panel is opened: predicted, measured, error, and where to read
+    and to test each."""
+    panel = st.expander("Measured, not asserted", icon=":material/fact_check:", key="measured", on_change="rerun")
+    if not panel.open:
+        return
+    with panel:
         checks = shared(
             "claims " + " ".join(claim.key for claim in claims), run, lambda: [c.check(run) for c in claims]
         )

@@ -83,11 +83,11 @@ def momentum_rate(run: Run) -> list[Measurement] | str:
             f"ηλ = {shrink:.2g} is above (1 − √μ)² = {(1 - exp.momentum**0.5) ** 2:.2g}, where a weight left to decay "
             "swings through zero instead of shrinking at a steady rate."
         )
+    if exp.steps < 10 / (1 - exp.momentum):
+        return f"{exp.steps} steps are too few for a velocity that remembers 1/(1 − μ) = {1 / (1 - exp.momentum):.0f}."
     beyond = max((exp.shrink_of(r.variant) for r in found.values()), default=0) * exp.momentum / (1 - exp.momentum) ** 2
     if beyond > 0.01:
         return f"the formula is for small ηλ; here the next term, ηλμ/(1 − μ)², is {beyond:.1%} of it."
-    if exp.steps < 10 / (1 - exp.momentum):
-        return f"{exp.steps} steps are too few for a velocity that remembers 1/(1 − μ) = {1 / (1 - exp.momentum):.0f}."
     return _ratios(found, "ηλ/(1 − μ)") or _why_not(run, found)
 
 

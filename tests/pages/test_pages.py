@@ -87,6 +87,21 @@ def test_page_is_sensible(script, name):
     assert any("parameters, the same initial weights" in caption.value for caption in at.caption)
 
 
+@pytest.mark.parametrize("name", ["no decay at all", "eta 100", "LayerNorm", "all variants", "one step"])
+def test_folded_panels_open(script, name):
+    at = opened(script, QUICK | EXPERIMENTS[name])
+    folded = len(at.markdown)
+    for panel in ("measured", "rules"):
+        at.session_state[panel] = True
+    at.run()
+    assert not at.exception, [error.stack_trace for error in at.exception]
+    assert len(at.markdown) > folded
+    text = "\n".join(element.value for element in at.markdown)
+    assert "holds" in text or "Not on this run" in text
+    assert "test_" in text
+    assert any("optimizer" in code.value for code in at.code)
+
+
 @pytest.mark.parametrize("kept", [{"points": "20"}, {"weight_decay": "0.05", "seed": "7"}], ids=str)
 def test_link_stays_after_a_rerun(script, kept):
     at = opened(script, QUICK | kept)
