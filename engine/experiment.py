@@ -122,12 +122,12 @@ class Experiment:
     weight_decay: float = _knob(
         0.03,
         Number("λ, SGD family", "Decay strength: each step takes the fraction ηλ off every decayed weight.", "Decay",
-               0, 10, (0.0, *_log_grid(-5, 1))),
+               0, 10, (0.0, *_log_grid(-5, 1)), least=1e-6),
     )  # fmt: skip
     weight_decay_adaptive: float | None = _knob(
         None,
         Number("λ, Adam family", "Decay strength of Adam and RMSProp; by default the λ with the same ηλ as SGD's.",
-               "Decay", 0, 10, (0.0, *_log_grid(-5, 1)), False, "matched shrink"),
+               "Decay", 0, 10, (0.0, *_log_grid(-5, 1)), False, "matched shrink", 1e-6),
     )  # fmt: skip
     decayed: str = _knob(
         "weights",
@@ -171,8 +171,9 @@ class Experiment:
 
     @property
     def cost(self) -> float:
-        """Multiply-adds of a training, about: steps × models × points a step × parameters × 6, plus overheads."""
-        return self.steps * len(self.variants) * (6.0 * self.batch * self.parameters + 4e4)
+        """Multiply-adds of a training, about: steps × models × (points a step × parameters × 6, the optimizer's work on
+        every parameter, and the calls themselves)."""
+        return self.steps * len(self.variants) * ((6.0 * self.batch + 120) * self.parameters + 4e4)
 
     def lr_of(self, variant: Variant) -> float:
         """η of one variant: ``lr_adaptive`` where its step is divided by a gradient scale, else ``lr``."""

@@ -69,7 +69,7 @@ class Flag(Knob):
 class Number(Knob):
     """A finite number between ``low`` and ``high``; ``grid`` holds the values its slider offers.
 
-    ``optional`` says what None means on screen, where None is allowed.
+    ``optional`` says what None means on screen, where None is allowed; ``least`` is the smallest value above 0.
     """
 
     low: float
@@ -77,6 +77,7 @@ class Number(Knob):
     grid: tuple[float, ...] = ()
     whole: bool = False
     optional: str = ""
+    least: float = 0.0
 
     def check(self, value: Any) -> float | int | None:
         if value is None and self.optional:
@@ -86,14 +87,21 @@ class Number(Knob):
             number = kind(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if isinstance(value, bool | str) or number != value or not self.low <= number <= self.high:
+        if isinstance(value, bool | str) or number != value or not self._fits(number):
             what = "a whole number" if self.whole else "a number"
-            raise ValueError(f"must be {what} from {self.low:g} to {self.high:g}")
+            beyond = f", {self.least:g} or more if it is not 0" if self.least else ""
+            raise ValueError(f"must be {what} from {self.low:g} to {self.high:g}{beyond}")
         return number
 
     def clamp(self, value: Any) -> Any:
         kind = int if self.whole else float
-        return value if value is None else min(max(value, kind(self.low)), kind(self.high))
+        if value is None:
+            return None
+        inside = min(max(value, kind(self.low)), kind(self.high))
+        return self.least if 0 < inside < self.least else inside
+
+    def _fits(self, number: float) -> bool:
+        return self.low <= number <= self.high and not 0 < number < self.least
 
     def read(self, text: str) -> float | int | None:
         number = float(text)

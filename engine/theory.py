@@ -58,6 +58,17 @@ def momentum_factors(shrink: float, momentum: float) -> NDArray:
     return roots[np.argsort(-np.abs(roots))]
 
 
+def explodes_beyond(momentum: float, nesterov: bool = False) -> float:
+    """The ηλ beyond which L2 alone makes a weight grow: 2, 2(1+μ) with momentum, 1 + 1/(1+2μ) with Nesterov's.
+
+    There a root of the quadratic passes −1: z² − (1+μ−ηλ)z + μ, and z² − (1+μ)(1−ηλ)z + μ(1−ηλ) for Nesterov's.
+
+    Reference:
+        Polyak 1964; Sutskever et al. 2013.
+    """
+    return 1 + 1 / (1 + 2 * momentum) if nesterov else 2 * (1 + momentum)
+
+
 def eigen_shrinkage(curvature: ArrayLike, weight_decay: float) -> NDArray:
     """The share h/(h+λ) of the optimum that L2 leaves along an eigenvector of curvature h, any shape.
 

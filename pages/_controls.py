@@ -14,7 +14,7 @@ from engine.experiment import KNOBS
 from engine.knobs import Choice, Flag, Names, Number
 from engine.presets import PRESETS
 from engine.prior import sigma_of
-from engine.theory import time_scale
+from engine.theory import explodes_beyond, time_scale
 
 MODES: dict[str, str] = {"matched": "matched shrink ηλ", "same": "same λ", "separate": "separate λ"}
 SHAPES = ["0", "4", "8", "16", "8-8", "16-16", "32-32", "64-64", "16-16-16", "32-32-32"]
@@ -181,27 +181,43 @@ def _decay() -> dict[str, Any]:
 
 def _readout(exp: Experiment) -> None:
     """λ, ηλ and τ of each family, and a word where decay is invisible or explosive."""
-    decaying = [variant for variant in exp.chosen if variant.where != "none"]
-    lines, words = [], []
+    decaying = [variant for variant in exp.chosen if variant.has_weight_decay]
+    lines = []
     for adaptive, title in ((False, "SGD family"), (True, "Adam family")):
         family = [variant for variant in decaying if variant.adaptive == adaptive]
         if not family:
             continue
-        shrink = exp.shrink_of(family[0])
-        lines.append(
-            f"{title}: λ = **{exp.weight_decay_of(family[0]):.3g}**, shrink a step ηλ = **{_percent(shrink)}**, "
-            f"time scale τ = 1/(ηλ) = **{_steps(time_scale(shrink))}**"
-        )
-        # The L2 term of an adaptive variant has a rate of its own, ηλ/√v, of which τ says nothing.
-        plain = [variant for variant in family if variant.where == "weight" or not adaptive]
-        names = ", ".join(variant.title for variant in plain)
-        if plain and shrink > 2:
-            words.append(f"{names}: ηλ > 2, so a step of decay flips every weight and makes it larger.")
-        elif plain and time_scale(shrink) > 5 * exp.steps:
-            words.append(f"{names}: τ is far beyond the {exp.steps:,} steps, so decay is invisible here.")
+        first = next((variant for variant in family if variant.shrinks_by_lr), family[0])
+        shrink = exp.weight_decay_of(first) * (exp.lr_of(first) if first.shrinks_by_lr else 1.0)
+        factor = "ηλ" if first.shrinks_by_lr else "λ"
+        line = f"{title}: λ = **{exp.weight_decay_of(first):.3g}**, {factor} = **{_percent(shrink)}** a step"
+        if any(variant.where != "other" for variant in family):
+            line += f", time scale τ = 1/({factor}) = **{_steps(time_scale(shrink))}**"
+        lines.append(line)
     st.caption("  \n".join(lines) or "No variant on screen decays.")
+    words = _extremes(exp)
     if words:
         st.caption("  \n".join(f":orange-background[{word}]" for word in words))
+
+
+def _extremes(exp: Experiment) -> list[str]:
+    """Where decay makes weights grow, or does next to nothing in so many steps."""
+    wild, idle = [], []
+    for variant in exp.chosen:
+        # The L2 term of an adaptive variant has a rate of its own, ηλ/√v, of which τ says nothing.
+        if variant.where not in ("gradient", "weight") or (variant.where == "gradient" and variant.adaptive):
+            continue
+        shrink = exp.shrink_of(variant)
+        remembered = variant.where == "gradient" and variant.has_momentum
+        momentum = exp.momentum if remembered else 0.0
+        if shrink > explodes_beyond(momentum, remembered and exp.nesterov):
+            wild.append(variant.title)
+        elif time_scale(shrink / (1 - momentum)) > 5 * exp.steps:
+            idle.append(variant.title)
+    words = [f"{', '.join(wild)}: ηλ is so large that decay alone flips weights and makes them larger."] if wild else []
+    if idle:
+        words.append(f"{', '.join(idle)}: τ is far beyond the {exp.steps:,} steps, so decay is invisible here.")
+    return words
 
 
 def _percent(share: float) -> str:

@@ -9,6 +9,7 @@ from engine import VARIANTS, Experiment, Run
 from engine.charts import Picture
 from engine.charts.lines import line_chart
 from engine.charts.picture import short
+from engine.charts.table import divergence_note
 from engine.claims.schedules import decay_follows_the_schedule, the_papers_form_does_not_know_the_learning_rate
 from engine.schedules import SCHEDULES
 from engine.theory import free_decay
@@ -72,20 +73,28 @@ def story(runs: list[Run]) -> list[str]:
         f"{short(falling.series('weight_norm')[key][-1])} with {name}"
         for key in (PLAIN, TORCH)
     )
+    gone = [
+        f"**{variant.title} {note}**, {'at a constant η' if run is steady else f'with {name}'}."
+        for run in runs
+        for variant in run.experiment.chosen
+        if (note := divergence_note(run, variant))
+    ]
     lines = [
+        *gone,
         f"**Learning-rate decay is not weight decay.** Without weight decay ‖w‖ ends at {plain}; with it at {held}. A "
-        "schedule makes the steps smaller, whatever the weights are; weight decay pulls on the weights themselves."
+        "schedule makes the steps smaller, whatever the weights are; weight decay pulls on the weights themselves.",
     ]
     s, shrink, form = exp.schedule_of_steps(), exp.shrink_of(VARIANTS[TORCH]), forms(exp)
     if shrink <= 0:
         return [*lines, "λ = 0: there is no weight decay for the schedule to change."]
     scheduled, constant = (_share(float(free_decay(1.0, shrink * m, exp.steps))) for m in (s, 0 * s + 1))
-    lines.append(
-        "**Yet the schedule decays the decay.** PyTorch's factor is $1-\\eta_t\\lambda$, so as $\\eta_t$ falls, decay "
-        f"falls with it: alone it would leave {scheduled} of a weight instead of {constant} at a constant η, and its "
-        f"time scale $1/(\\eta_t\\lambda)$ grows from {1 / (shrink * s.max()):,.0f} steps to "
-        f"{1 / (shrink * s[-1]):,.0f} at the last step."
-    )
+    if shrink < 1 and s[-1] < s.max():
+        lines.append(
+            "**Yet the schedule decays the decay.** PyTorch's factor is $1-\\eta_t\\lambda$, so as $\\eta_t$ falls, "
+            f"decay falls with it: alone it would leave {scheduled} of a weight instead of {constant} at a constant η, "
+            f"and its time scale $1/(\\eta_t\\lambda)$ grows from {1 / (shrink * s.max()):,.0f} steps to "
+            f"{1 / (shrink * s[-1]):,.0f} at the last step."
+        )
     lines.append(
         "**“Decoupled” has two senses.** AdamW takes decay out of the gradient; the paper also takes it out of η: its "
         "factor is $1-s_t\\lambda$ with $s_t=\\eta_t/\\eta_{\\max}$. "
@@ -104,7 +113,8 @@ def story(runs: list[Run]) -> list[str]:
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.2g} %" if value >= 1e-4 else f"{value:.0e}"
+    percent = 100 * value
+    return f"{value:.0e}" if value < 1e-4 else f"{percent:.3g} %" if percent < 99.95 else "nearly all"
 
 
 _ui.page("Does the schedule decay the decay?", body, seen)

@@ -27,6 +27,7 @@ from engine.theory import (
     adamw_equilibrium,
     early_stopping,
     eigen_shrinkage,
+    explodes_beyond,
     momentum_factors,
     moving_average,
     sgd_l2_equilibrium,
@@ -216,10 +217,10 @@ def test_free_decay(schedule):
         assert after == pytest.approx(before * np.prod(1 - s * 0.03), rel=1e-12)
 
 
-def fall(shrink, momentum, steps):
+def fall(shrink, momentum, steps, nesterov=False):
     """A weight that starts at 1 under momentum + L2 without a gradient, after every step."""
     path: list[float] = []
-    rates = {"lr": 1.0, "weight_decay": shrink, "momentum": momentum}
+    rates = {"lr": 1.0, "weight_decay": shrink, "momentum": momentum, "nesterov": nesterov}
     drive(VARIANTS["momentum_l2"], [[1.0]], still, steps, **rates, see=lambda w, t: path.append(w.item()))
     return path
 
@@ -235,6 +236,15 @@ def test_momentum_free_rate(momentum):
     for shrink, swings in ((0.9 * edge, False), (1.1 * edge, True)):
         assert (min(fall(shrink, momentum, 400)) < 0) == swings
         assert bool(np.abs(momentum_factors(shrink, momentum).imag).max() > 0) == (swings and momentum > 0)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_decay_alone_explodes_beyond(momentum, nesterov):
+    """L2 alone makes weights grow once ηλ > 2, with momentum 2(1 + μ), with Nesterov's 1 + 1/(1 + 2μ)."""
+    edge = explodes_beyond(momentum, nesterov)
+    assert np.abs(fall(0.98 * edge, momentum, 2000, nesterov)[-2:]).max() < 1e-3
+    assert np.abs(fall(1.02 * edge, momentum, 2000, nesterov)[-2:]).max() > 1e3
 
 
 def test_momentum_free_rate_is_an_approximation():

@@ -31,6 +31,8 @@ def valid(knob):
         return st.sets(st.sampled_from(list(knob.options)), min_size=1).map(tuple)
     assert isinstance(knob, Number)
     numbers = st.integers(knob.low, knob.high) if knob.whole else st.floats(knob.low, knob.high)
+    if knob.least:
+        numbers = st.just(0.0) | st.floats(knob.least, knob.high)
     return st.none() | numbers if knob.optional else numbers
 
 
@@ -322,6 +324,19 @@ def test_a_batch_is_at_most_all_points():
     assert Experiment(points=10).batch == 10
     assert Experiment(points=10, batch_size=4).batch == 4
     assert Experiment(points=10, batch_size=400).batch == 10
+
+
+def test_a_lambda_too_small_to_matter_is_raised_and_zero_stays():
+    experiment, notices = Experiment.from_query({"weight_decay": "1e-300", "weight_decay_adaptive": "0"})
+    assert (experiment.weight_decay, experiment.weight_decay_adaptive) == (1e-6, 0)
+    assert notices == ["The link's `weight_decay=1e-300` is out of bounds; using 1e-06."]
+
+
+def test_the_cost_knows_the_optimizers_work_on_every_parameter():
+    wide = Experiment(hidden=(64, 64, 64, 64), layer_norm=True, points=2000, batch_size=1, steps=20_000)
+    cut, notices = wide.within_budget()
+    assert cut.steps < 3000
+    assert notices
 
 
 def test_a_clamped_whole_number_is_shown_as_one():
