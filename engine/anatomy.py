@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from engine.experiment import Experiment
 from engine.probe import Step, replay
 from engine.run import Run, architecture_of, decayed_columns
-from engine.train import Trainer
+from engine.train import Trainer, rows_of
 from engine.transforms import Slot, Update, add_l2, shrink_weights
 from engine.variants import Variant
 
@@ -105,7 +105,7 @@ class _Mirror(Trainer):
     """Repeats the updates of a replay, so that it has the optimizer's memory, and takes the last one in other ways."""
 
     def __init__(self, experiment: Experiment, last: int) -> None:
-        super().__init__([experiment], torch.float64, torch.device("cpu"))
+        super().__init__(rows_of([experiment]), torch.float64, torch.device("cpu"))
         self.experiment, self.variant, self.last = experiment, experiment.chosen[0], last
         self.chain = self.variant.chain_with(experiment.nesterov)
         self.seen: Anatomy | None = None

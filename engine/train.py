@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +20,7 @@ from engine.experiment import Experiment
 from engine.mlp import LossGradient
 from engine.run import Run, architecture_of, decayed_columns, quiet_cpu
 from engine.transforms import Slot, Transform, Update, merge
-from engine.variants import VARIANTS
+from engine.variants import VARIANTS, Variant
 
 FRAMES = 41
 """Recorded steps of a training, the first and the last among them."""
@@ -26,6 +29,12 @@ DIVERGED_BEYOND = 1e6
 """A weight beyond this, or not finite, counts as diverged."""
 
 CHECK_EVERY = 25
+BLOCK = 48
+"""Models that are trained together on a CPU: enough to make every call worth it, few enough for a core's cache."""
+
+POLL = 0.02
+"""Seconds between two looks at blocks that are trained in other threads."""
+
 GPU_WORTH = 5e7
 """Multiply-adds a step from which ``device="auto"`` takes a GPU that is there."""
 
@@ -60,12 +69,18 @@ def train_many(
     dtype: torch.dtype = torch.float32,
     device: str = "auto",
     on_step: Callable[[int], None] | None = None,
+    frames: int = FRAMES,
+    threads: int = 1,
 ) -> list[Run]:
     """Train several experiments as one batch: they may differ in decay, rates, schedule, momentum and variants.
 
     Args:
         experiments: with the same data, model, number of steps and batch size.
-        dtype, device, on_step: as for ``train``.
+        dtype, device: as for ``train``.
+        on_step: called now and then with the number of steps done, as a share of all work where there are several
+            blocks of models; what it raises stops the training within 25 steps.
+        frames: recorded steps, the first and the last among them.
+        threads: blocks of models that are trained at a time.
 
     Returns:
         A Run for each, as ``train`` gives it.
@@ -75,17 +90,85 @@ def train_many(
         RuntimeError: "cuda" was asked for and there is none.
     """
     one = _common(experiments)
-    steps = np.unique(np.linspace(0, one.steps, FRAMES).round().astype(int))
-    with quiet_cpu(), torch.inference_mode():
-        trainer = Trainer(experiments, dtype, _device(experiments, device))
-        film = trainer.film(steps, on_step or (lambda step: None)).cpu().numpy()
+    steps = np.unique(np.linspace(0, one.steps, frames).round().astype(int))
+    rows = rows_of(experiments)
+    where = _device(experiments, device)
+    size = len(rows) if where.type == "cuda" else BLOCK
+    count = -(-len(rows) // size)
+    blocks = [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)]
+    make = partial(_film, steps=steps, dtype=dtype, device=where)
+    films = in_blocks(make, blocks, threads, one.steps, on_step or (lambda step: None))
+    film = np.concatenate([film for film, _ in films], axis=1) if count > 1 else films[0][0]
+    diverged = [step for _, gone in films for step in gone]
+    data = make_data(one.dataset, one.noise, one.points, one.seed)
+    places = {(id(experiment), variant.key): row for row, (experiment, variant) in enumerate(rows)}
     runs = []
     for experiment in experiments:
-        rows = [trainer.rows.index((experiment, variant)) for variant in experiment.chosen]
-        diverged = {name: trainer.diverged.get(row) for name, row in zip(experiment.variants, rows, strict=True)}
-        own = film if len(experiments) == 1 and rows == sorted(rows) else film[:, rows]
-        runs.append(Run(experiment, trainer.data, steps, own, diverged))
+        mine = [places[id(experiment), name] for name in experiment.variants]
+        own = film if mine == list(range(len(rows))) else film[:, mine]
+        gone = dict(zip(experiment.variants, (diverged[row] for row in mine), strict=True))
+        runs.append(Run(experiment, data, steps, own, gone))
     return runs
+
+
+Rows = Sequence[tuple[Experiment, Variant]]
+
+
+def rows_of(experiments: Sequence[Experiment]) -> Rows:
+    """(experiment, variant) of every model, variant by variant, so that equal transforms are neighbours."""
+    return [(one, variant) for variant in VARIANTS.values() for one in experiments if variant.key in one.variants]
+
+
+def _film(
+    rows: Rows, on_step: Callable[[int], None], steps: NDArray, dtype: torch.dtype, device: torch.device
+) -> tuple[NDArray, list[int | None]]:
+    """Parameters (T, R, P) of some models at the recorded steps, and when each diverged."""
+    with quiet_cpu(), torch.inference_mode():
+        trainer = Trainer(rows, dtype, device)
+        film = trainer.film(steps, on_step).cpu().numpy()
+    return film, [trainer.diverged.get(row) for row in range(len(rows))]
+
+
+def in_blocks(
+    work: Callable[[Rows, Callable[[int], None]], Any],
+    blocks: Sequence[Rows],
+    threads: int,
+    steps: int,
+    on_step: Callable[[int], None],
+) -> list[Any]:
+    """Do ``work(block, report)`` for every block, so many at a time; what ``on_step`` raises stops them all.
+
+    ``on_step`` is called in the caller's thread, since that is where a page may be told that its visitor moved on.
+    """
+    if len(blocks) == 1 or threads == 1:
+        return [
+            work(block, lambda step, done=done: on_step((done * steps + step) // len(blocks)))  # type: ignore[misc]
+            for done, block in enumerate(blocks)
+        ]
+    stop, done = threading.Event(), [0] * len(blocks)
+
+    def at_work(number: int) -> Any:
+        def report(step: int) -> None:
+            if stop.is_set():
+                raise CancelledError
+            done[number] = step
+
+        report(0)
+        return work(blocks[number], report)
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(at_work, number) for number in range(len(blocks))]
+        try:
+            while not _settled(wait(futures, POLL, FIRST_EXCEPTION)):
+                on_step(sum(done) // len(blocks))
+            return [future.result() for future in futures]
+        finally:
+            stop.set()
+
+
+def _settled(futures: tuple[set[Future[Any]], set[Future[Any]]]) -> bool:
+    done, waiting = futures
+    return not waiting or any(future.exception() for future in done)
 
 
 SHARED = ("dataset", "noise", "points", "seed", "hidden", "activation", "layer_norm", "steps", "batch_size")
@@ -128,19 +211,17 @@ def _device(experiments: Sequence[Experiment], device: str) -> torch.device:
 class Trainer:
     """The state of one batched training: parameters (R, P), the optimizers' memory, and who diverged when.
 
-    Rows are (experiment, variant), variant by variant, so that equal transforms are neighbours and run as one call.
+    Args:
+        rows: (experiment, variant) of every model, in the order of ``rows_of``.
+        dtype, device: of all tensors.
     """
 
-    def __init__(self, experiments: Sequence[Experiment], dtype: torch.dtype, device: torch.device) -> None:
-        one = _common(experiments)
+    def __init__(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> None:
+        self.rows = rows
+        experiments = list({id(experiment): experiment for experiment, _ in rows}.values())
+        one = experiments[0]
         as_tensor = partial(torch.as_tensor, dtype=dtype, device=device)
         self.data: Data = make_data(one.dataset, one.noise, one.points, one.seed)
-        self.rows = [
-            (experiment, variant)
-            for variant in VARIANTS.values()
-            for experiment in experiments
-            if variant in experiment.chosen
-        ]
         architecture = architecture_of(one)
         start = as_tensor(architecture.initial(one.seed))
         self.w = start.repeat(len(self.rows), 1)
@@ -150,17 +231,17 @@ class Trainer:
         self.batches = None if order is None else torch.as_tensor(order, device=device)
         self.loss_gradient.see(self.x[:, : one.batch], self.y[: one.batch])
         self.lr_max = as_tensor([[experiment.lr_of(variant)] for experiment, variant in self.rows])
-        multipliers = {experiment: experiment.schedule_of_steps() for experiment in experiments}
-        self.multipliers = as_tensor(np.stack([multipliers[experiment] for experiment, _ in self.rows], 1)[:, :, None])
-        masks = {experiment: torch.zeros_like(start) for experiment in experiments}
-        for experiment, mask in masks.items():
-            mask[decayed_columns(experiment, architecture)] = 1
+        multipliers = {id(experiment): experiment.schedule_of_steps() for experiment in experiments}
+        self.multipliers = as_tensor(np.stack([multipliers[id(one)] for one, _ in self.rows], 1)[:, :, None])
+        masks = {id(experiment): torch.zeros_like(start) for experiment in experiments}
+        for experiment in experiments:
+            masks[id(experiment)][decayed_columns(experiment, architecture)] = 1
         self.whole = Slot(
             w=self.w,
             u=self.loss_gradient.gradient,
             lr=self.lr_max * self.multipliers[0],
             schedule=self.multipliers[0].clone(),
-            weight_decay=torch.stack([e.weight_decay_of(v) * masks[e] for e, v in self.rows]),
+            weight_decay=torch.stack([e.weight_decay_of(v) * masks[id(e)] for e, v in self.rows]),
             momentum=as_tensor([[experiment.momentum] for experiment, _ in self.rows]),
             max_norm=as_tensor([[experiment.max_norm] for experiment, _ in self.rows]),
             start=start,
@@ -188,7 +269,8 @@ class Trainer:
         """Train through the recorded steps and return the parameters (T, R, P) at each."""
         film = self.w.new_empty(len(steps), *self.w.shape)
         film[0] = self.w
-        for i, (start, stop) in enumerate(pairwise(steps), 1):
+        stops = np.union1d(steps, np.arange(0, steps[-1], CHECK_EVERY))
+        for start, stop in pairwise(stops.tolist()):
             before = [state.clone() for state in self.whole.memory]
             for t in range(start + 1, stop + 1):
                 self.step(t)
@@ -196,9 +278,10 @@ class Trainer:
                     on_step(t)
             if self._newly_diverged():
                 self._replay(before, range(start + 1, stop + 1))
-            film[i] = self.w
-            for row, last in self.frozen.items():
-                film[i, row] = last
+            for frame in np.flatnonzero(steps == stop).tolist():
+                film[frame] = self.w
+                for row, last in self.frozen.items():
+                    film[frame, row] = last
         return film
 
     def step(self, t: int) -> None:
