@@ -27,6 +27,9 @@ _OLD = {("decay_biases", "1"): ("decayed", "all"), ("decay_biases", "0"): ("deca
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
+_LOW = (3e-6, 5e-6, 7e-6)
+
+
 def _log_grid(low: int, high: int) -> tuple[float, ...]:
     """Round values from 10^low to 10^high, six a decade."""
     values = [float(f"{step}e{decade}") for decade in range(low, high) for step in _STEPS]
@@ -122,12 +125,12 @@ class Experiment:
     weight_decay: float = _knob(
         0.03,
         Number("λ, SGD family", "Decay strength: each step takes the fraction ηλ off every decayed weight.", "Decay",
-               0, 10, (0.0, *_log_grid(-5, 1)), least=1e-6),
+               0, 10, (0.0, *_LOW, *_log_grid(-5, 1)), least=1e-6),
     )  # fmt: skip
     weight_decay_adaptive: float | None = _knob(
         None,
         Number("λ, Adam family", "Decay strength of Adam and RMSProp; by default the λ with the same ηλ as SGD's.",
-               "Decay", 0, 10, (0.0, *_log_grid(-5, 1)), False, "matched shrink", 1e-6),
+               "Decay", 0, 10, (0.0, *_LOW, *_log_grid(-5, 1)), False, "matched shrink", 1e-6),
     )  # fmt: skip
     decayed: str = _knob(
         "weights",

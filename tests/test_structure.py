@@ -41,7 +41,7 @@ SHARED = {
     "low": {"latex", "datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence",
             "sparse"},
     "train": {"train", "probe", "drive"},
-    "measure": {"measure", "scene", "two_decays", "corrections", "networks", "rates", "equilibrium", "averages",
+    "measure": {"measure", "scene", "two_decays", "axis", "corrections", "networks", "rates", "equilibrium", "averages",
                 "anatomy", "derivation", "groups"},
 }  # fmt: skip
 """Rooms of the engine with several modules."""
