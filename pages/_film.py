@@ -24,6 +24,10 @@ _HTML = """
     <button type="button" aria-label="Play the training">▶</button>
     <input type="range" min="0" value="0" step="1" aria-label="Training step" />
     <output></output>
+    <span class="views" role="group" aria-label="What the slider moves" hidden>
+      <button type="button" aria-pressed="true">over training</button>
+      <button type="button" aria-pressed="false">over λ</button>
+    </span>
   </div>
   <div class="charts"></div>
 </div>
@@ -33,6 +37,7 @@ _CSS = (_HERE / "film.css").read_text(encoding="utf-8")
 _JS = (_HERE / "film.js").read_text(encoding="utf-8")
 _player = st.components.v2.component("wdp_film", html=_HTML, css=_CSS, js=_JS)
 _reel = st.components.v2.component("wdp_reel", html="<i hidden></i>", js=_JS)
+_axis = st.components.v2.component("wdp_axis", html="<i hidden></i>", js=_JS)
 
 
 def play(film: bytes, reel: Callable[[], bytes] | None = None) -> None:
@@ -46,6 +51,11 @@ def play(film: bytes, reel: Callable[[], bytes] | None = None) -> None:
     time.sleep(HEAD_START)
     if reel:
         _reel(key="reel", data=reel(), height=1)
+
+
+def offer_axis(film: bytes) -> None:
+    """Send the film over λ; the browser keeps it for every λ of the same experiment."""
+    _axis(key="axis", data=film, height=1)
 
 
 def ensure_vega() -> None:

@@ -14,7 +14,9 @@ import torch
 from streamlit.runtime.pages_manager import PagesManager
 
 from engine import Experiment, Run, train, train_many
+from engine.axis import anywhere, lambdas, train_axis
 from engine.charts import Picture
+from engine.charts.axis import axis_film
 from engine.charts.export import to_png, to_svg
 from engine.charts.film import film, reel
 from engine.charts.table import Table, signature_table
@@ -26,6 +28,7 @@ from pages._shared import Shelf, with_slot
 RUNS = Shelf(200, lambda runs: sum(run.film.nbytes + 200_000 for run in runs))
 FILMS = Shelf(40)
 REELS = Shelf(200)
+AXES = Shelf(100)
 SCENES = Shelf(20, lambda scene: 300_000)
 SWITCH_INTERVAL = 2e-4
 """Seconds after which a training gives way to the thread that talks to browsers. Python's 5 ms made a picture wait up
@@ -150,11 +153,43 @@ def play(
     first sends ``pictures`` without those that take long."""
     key = f"{view}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
     shelf_key = (view, run.experiment)
-    first = FILMS.get(shelf_key, lambda: film(run, key, *(([], table(run)) if fields else (pictures(), None))), pulse)
+    extra = {"axis_key": axis_key(run.experiment), "weight_decay": run.experiment.weight_decay}
+
+    def opening() -> bytes:
+        return film(run, key, [] if fields else pictures(), table(run) if fields else None, extra=extra)
+
+    first = FILMS.get(shelf_key, opening, pulse)
     rest = (lambda: REELS.get(shelf_key, lambda: reel(key, pictures(), table(run)), pulse)) if fields else None
     if late:
         rest = lambda: REELS.get(shelf_key, lambda: film(run, key, late()), pulse)  # noqa: E731
     _film.play(first, rest)
+
+
+def lambda_axis(exp: Experiment) -> None:
+    """Train the whole λ axis behind the picture, and let the film be scrubbed over λ; once for each experiment."""
+    state, shared_by_all = st.session_state, anywhere(exp)
+    if state.get("axis_sent") == shared_by_all:
+        return
+    line, (_, notices) = st.empty(), budgeted([shared_by_all] * len(lambdas()))
+    if notices:
+        line.caption("The whole λ axis is more than this page trains at once: fewer steps, points or units allow it.")
+        return
+
+    def on_step(step: int) -> None:
+        pulse()
+        line.progress(min(step / exp.steps, 1.0), f"Training the whole λ axis: {len(lambdas())} values")
+
+    def work() -> bytes:
+        return axis_film(with_slot(lambda: train_axis(shared_by_all, on_step), pulse), axis_key(exp))
+
+    _film.offer_axis(AXES.get(shared_by_all, work, pulse))
+    line.empty()
+    state.axis_sent = shared_by_all
+
+
+def axis_key(exp: Experiment) -> str:
+    """Names the λ axis of an experiment; the same at every λ."""
+    return f"axis:{hash(anywhere(exp)) & 0xFFFFFFFF:08x}"
 
 
 def downloads(pictures: Mapping[str, Callable[[str], Picture]]) -> None:

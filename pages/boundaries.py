@@ -31,6 +31,7 @@ def body(experiment: Experiment) -> None:
     _ui.measured(run, [sgd_pair_is_equal])
     _ui.downloads({"Table": lambda theme: signature(run, theme), "Losses": losses, "Norms": norms})
     _ui.rules(run)
+    _ui.lambda_axis(experiment)
 
 
 def story(run: Run) -> list[str]:

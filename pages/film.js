@@ -22,9 +22,10 @@ function unpack(bytes) {
 }
 
 // The second half of a film comes through a component of its own, after the picture; players pick it up by its key.
-function deliver(reel) {
-  window.wdpReel = reel;
-  window.dispatchEvent(new Event("wdp-reel"));
+// The film over λ comes the same way, and serves every λ of its experiment.
+function deliver(part) {
+  window[part.axis ? "wdpAxis" : "wdpReel"] = part;
+  window.dispatchEvent(new Event(part.axis ? "wdp-axis" : "wdp-reel"));
 }
 
 function loadVega() {
@@ -45,16 +46,47 @@ class Player {
     this.charts = this.root.querySelector(".charts");
     this.slider = this.root.querySelector("input");
     this.label = this.root.querySelector("output");
-    this.button = this.root.querySelector("button");
-    this.share = 1; // how far through the training the slider stands, kept when a new film arrives
+    this.button = this.root.querySelector(".bar > button");
+    this.looks = this.root.querySelector(".views");
+    [...this.looks.children].forEach((button, i) => button.addEventListener("click", () => this.look(i === 1)));
+    this.trained = 1; // how far through the training the slider stands, kept when a new film arrives
     this.views = [];
     this.slider.addEventListener("input", () => { this.stop(); this.show(+this.slider.value); });
     this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
     new ResizeObserver(() => this.film && this.drawFields()).observe(this.table);
     window.addEventListener("wdp-reel", () => this.takeReel());
+    window.addEventListener("wdp-axis", () => this.offerAxis());
   }
 
+  // A new film is shown over training, or at its λ on the axis if that is what the visitor looks at.
   receive(film) {
+    this.training = film;
+    const axis = this.overLambda && this.axis();
+    this.overLambda = !!axis;
+    this.share = axis ? nearest(axis.values, film.weight_decay) / (axis.steps.length - 1) : this.trained;
+    this.take(axis || film);
+    this.offerAxis();
+  }
+
+  axis() {
+    const axis = window.wdpAxis;
+    return axis && axis.key === this.training?.axis_key ? axis : null;
+  }
+
+  offerAxis() {
+    const axis = this.axis();
+    this.looks.hidden = !axis;
+    [...this.looks.children].forEach((button, i) => button.setAttribute("aria-pressed", (i === 1) === !!this.overLambda));
+    if (axis) this.root.dataset.axis = axis.key;
+  }
+
+  look(overLambda) {
+    if (overLambda === !!this.overLambda) return;
+    this.overLambda = overLambda;
+    this.receive(this.training);
+  }
+
+  take(film) {
     this.stop();
     this.film = film;
     this.dark = isDark(this.root);
@@ -66,12 +98,12 @@ class Player {
     this.show(Math.round(this.share * (film.steps.length - 1)));
     if (film.charts.length) this.showCharts();
     else this.charts.classList.add("old");
-    this.root.dataset.picture = film.key;
+    this.root.dataset.picture = this.training.key;
     this.takeReel();
   }
 
   showCharts() {
-    const { key } = this.film;
+    const { key } = this.training;
     this.charts.classList.remove("old");
     this.buildCharts().then(() => { this.root.dataset.charts = key; });
   }
@@ -83,8 +115,9 @@ class Player {
 
   takeReel() {
     const reel = window.wdpReel;
-    if (!this.film || reel?.key !== this.film.key) return;
-    Object.assign(this.film, reel);
+    if (!this.training || reel?.key !== this.training.key) return;
+    Object.assign(this.training, reel);
+    if (this.film !== this.training) return;
     this.drawFields();
     this.showCharts();
     this.root.dataset.reel = reel.key;
@@ -114,12 +147,15 @@ class Player {
   }
 
   show(frame) {
-    const { steps } = this.film;
+    const { steps, names } = this.film;
     this.frame = frame;
     this.share = steps.length > 1 ? frame / (steps.length - 1) : 1;
+    if (!this.overLambda) this.trained = this.share;
     this.slider.value = frame;
-    this.slider.setAttribute("aria-valuetext", `step ${steps[frame]} of ${steps.at(-1)}`);
-    this.label.textContent = `step ${steps[frame].toLocaleString("en")} of ${steps.at(-1).toLocaleString("en")}`;
+    const name = names?.[frame] ?? `step ${steps[frame].toLocaleString("en")} of ${steps.at(-1).toLocaleString("en")}`;
+    this.slider.setAttribute("aria-label", names ? "λ" : "Training step");
+    this.slider.setAttribute("aria-valuetext", name);
+    this.label.textContent = name;
     this.drawFields();
     for (const { view } of this.views) view.signal("step", steps[frame]).runAsync();
     this.root.dataset.step = steps[frame];
@@ -139,13 +175,11 @@ class Player {
       this.table.classList.toggle("two", columns.length < 3);
       this.table.replaceChildren(this.columnHeads(columns), ...rows.map((row) => this.rowLine(row)));
     }
-    rows.forEach((row, r) => {
-      this.heads[r].replaceChildren(element("strong", "", row.title), ...row.notes.map((n) => element("span", "", n)));
-    });
-    panels.forEach((panel, i) => {
-      this.cells[i].badge.textContent = panel.badge ?? "";
-      this.cells[i].badge.hidden = !panel.badge;
-    });
+    rows.forEach((row, r) => this.head(r, row.title, row.notes));
+  }
+
+  head(r, title, notes) {
+    this.heads[r].replaceChildren(element("strong", "", title), ...notes.map((note) => element("span", "", note)));
   }
 
   columnHeads(columns) {
@@ -177,10 +211,14 @@ class Player {
   }
 
   drawFields() {
-    const { panels, rows, steps } = this.film;
+    const { panels, rows, steps, names, notes, badges } = this.film;
+    notes?.forEach((row, r) => this.head(r, rows[r].title, row[this.frame]));
     panels.forEach((panel, i) => {
       const cell = this.cells[i];
       this.drawField(cell.canvas, i);
+      const badge = badges ? badges[i][this.frame] : panel.badge;
+      cell.badge.textContent = badge ?? "";
+      cell.badge.hidden = !badge;
       const parts = [
         ["test acc.", `${(100 * this.now(panel.accuracy)).toFixed(0)} %`],
         ["test loss", significant(this.now(panel.loss))],
@@ -193,8 +231,8 @@ class Player {
         return part;
       }));
       cell.canvas.setAttribute("aria-label",
-        `${panel.title} at step ${steps[this.frame]}: decision field of P(y=1) with ` +
-        parts.map((part) => part.join(" ")).join(", ") + (panel.badge ? `; ${panel.badge}` : ""));
+        `${panel.title} at ${names?.[this.frame] ?? `step ${steps[this.frame]}`}: decision field of P(y=1) with ` +
+        parts.map((part) => part.join(" ")).join(", ") + (badge ? `; ${badge}` : ""));
     });
     rows.forEach((row, r) => {
       if (!row.pair) return;
@@ -378,6 +416,10 @@ function isDark(node) {
 function recolour(text, palette) {
   for (const name of Object.keys(palette.light)) text = text.replaceAll(palette.light[name], palette.dark[name]);
   return text;
+}
+
+function nearest(values, value) {
+  return values.reduce((best, other, i) => (Math.abs(other - value) < Math.abs(values[best] - value) ? i : best), 0);
 }
 
 function significant(value) {

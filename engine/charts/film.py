@@ -25,7 +25,14 @@ LAST = slice(-1, None)
 EVERY = slice(None)
 
 
-def film(run: Run, key: str, pictures: list[Picture], table: Table | None = None) -> bytes:
+def film(
+    run: Run,
+    key: str,
+    pictures: list[Picture],
+    table: Table | None = None,
+    frames: slice = LAST,
+    extra: dict[str, Any] | None = None,
+) -> bytes:
     """The first half of a film: what the eye goes to first, as it is at the last step; ``reel`` brings the rest.
 
     Args:
@@ -33,6 +40,8 @@ def film(run: Run, key: str, pictures: list[Picture], table: Table | None = None
         key: what the player reports when this film is on screen.
         pictures: charts with a param ``step``, where a page is made of charts alone; else they come with the reel.
         table: fields above the charts, if the page has any.
+        frames: those whose fields and numbers it holds.
+        extra: more for the header.
 
     Returns:
         Header length (uint32, little endian), the header as JSON, and the fields of the last step.
@@ -53,7 +62,7 @@ def film(run: Run, key: str, pictures: list[Picture], table: Table | None = None
     }
     if table and not table.paired:
         header["plain"] = True
-    return _packed(header, table, LAST, pictures)
+    return _packed({**header, **(extra or {})}, table, frames, pictures)
 
 
 def reel(key: str, pictures: list[Picture], table: Table) -> bytes:

@@ -40,7 +40,7 @@ class Visit:
 
     def cell(self, title: str) -> Locator:
         """The cell of one variant in the signature table."""
-        return self.film.locator("figure", has=self.page.locator(f'canvas[aria-label^="{title} at step"]'))
+        return self.film.locator("figure", has=self.page.locator(f'canvas[aria-label^="{title} at "]'))
 
     def pixels(self, title: str) -> str:
         """The picture of one variant, as a data URL."""

@@ -105,5 +105,4 @@ def test_decay_that_overshoots_is_not_said_to_fall():
 
 def test_a_share_near_one_is_a_sentence():
     text = read("two_decays", weight_decay="1e-06")
-    assert "e+0" not in text
-    assert "nearly all" in text
+    assert "would leave nearly all of a weight" in text

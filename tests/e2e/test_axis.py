@@ -1,0 +1,62 @@
+"""The λ axis in a browser: it arrives behind the picture, scrubs without the server, and follows the λ slider."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from bench.latency import LAMBDA_SLIDER
+from engine import Experiment
+from engine.axis import lambdas, train_axis
+
+pytestmark = pytest.mark.e2e
+
+MOVE = "(slider, frame) => { slider.value = frame; slider.dispatchEvent(new Event('input', { bubbles: true })); }"
+QUICK = "points=20&steps=60"
+
+
+@pytest.fixture(scope="module")
+def axis():
+    return train_axis(Experiment(points=20, steps=60))
+
+
+def over_lambda(visit):
+    """Page 1 with its slider on the λ axis."""
+    shown = visit(f"/?{QUICK}").settled()
+    expect(shown.film).to_have_attribute("data-axis", re.compile("axis:"))
+    shown.film.get_by_role("button", name="over λ").click()
+    return shown
+
+
+def test_scrubbing_over_lambda_shows_every_training_and_sends_nothing(visit, axis):
+    shown = over_lambda(visit)
+    expect(shown.film.locator("output")).to_have_text("λ = 0.03")
+    shown.sent.clear()
+    for place in (0, 12, 27):
+        shown.step.evaluate(MOVE, place)
+        expect(shown.film.locator("output")).to_have_text(f"λ = {lambdas()[place]:g}")
+        for variant in axis.run.experiment.chosen:
+            loss = shown.cell(variant.title).locator("figcaption b").nth(1).inner_text()
+            expected = axis.run.series("test_loss")[variant.key][place]
+            assert float(loss) == pytest.approx(expected, abs=0.00501), variant.title
+    assert shown.sent == []
+    shown.film.get_by_role("button", name="over training").click()
+    expect(shown.film.locator("output")).to_have_text("step 60 of 60")
+    assert shown.sent == []
+
+
+def test_the_lambda_slider_moves_the_cursor_on_the_axis(visit):
+    shown = over_lambda(visit)
+    shown.page.locator(LAMBDA_SLIDER).first.focus()
+    shown.page.keyboard.press("ArrowRight")
+    expect(shown.film.locator("output")).to_have_text("λ = 0.05")
+    shown.settled()
+    expect(shown.film.get_by_role("button", name="over λ")).to_have_attribute("aria-pressed", "true")
+
+
+def test_another_experiment_goes_back_to_its_training(visit):
+    shown = over_lambda(visit)
+    key = shown.film.get_attribute("data-axis")
+    shown.page.get_by_role("button", name=re.compile("casino")).first.click()
+    expect(shown.film.locator("output")).to_have_text("step 60 of 60")
+    expect(shown.film).not_to_have_attribute("data-axis", key)
