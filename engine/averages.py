@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.experiment import Experiment
-from engine.probe import Step, replay
+from engine.probe import Step, affordable, replay
 from engine.run import Run
 from engine.theory import moving_average
 from engine.variants import VARIANTS, Variant
@@ -45,7 +45,8 @@ def plain(variant: Variant) -> bool:
 
 
 def averages(run: Run, on_step: Callable[[int], None] | None = None) -> list[Average]:
-    """Every plain variant with λ > 0 that did not diverge; empty where there is none. The last few are remembered.
+    """Every plain variant with λ > 0 that did not diverge; empty where there is none, or where the training is too long
+    to be taken again. The last few are remembered.
 
     Args:
         run: the training; it is taken again step by step, at about twice its cost.
@@ -53,15 +54,15 @@ def averages(run: Run, on_step: Callable[[int], None] | None = None) -> list[Ave
     """
     exp = run.experiment
     chosen = [v for v in exp.chosen if plain(v) and exp.weight_decay_of(v) > 0 and run.diverged[v.key] is None]
-    if not chosen:
+    if not chosen or not affordable(exp):
         return []
-    if exp not in _KNOWN:
+    found = _KNOWN.get(exp)
+    if found is None:
         trace = _Trace(run, chosen)
         replay(exp, trace.see, on_step=on_step)
-        _KNOWN[exp] = [trace.average(i) for i in range(len(chosen))]
-    found = _KNOWN[exp]
-    for old in list(_KNOWN)[:-REMEMBERED]:
-        _KNOWN.pop(old, None)
+        found = _KNOWN[exp] = [trace.average(i) for i in range(len(chosen))]
+        for old in list(_KNOWN)[:-REMEMBERED]:
+            _KNOWN.pop(old, None)
     return found
 
 
@@ -106,6 +107,11 @@ class _Trace:
 # ---- the box ---------------------------------------------------------------------------------------------------
 
 
+def side_name(variant: Variant) -> str:
+    """The formula of the box's half side: 1/λ, or η/λ where λ is not multiplied by η."""
+    return "1/λ" if variant.shrinks_by_lr else "η/λ"
+
+
 def has_box(variant: Variant) -> bool:
     """Whether every step u of a variant is about 1 in size at most, so that decay on the weight holds it in a box."""
     return plain(variant) and (variant.uses("scale_by_adam") or variant.uses("scale_by_lion"))
@@ -120,11 +126,20 @@ def boxed(experiment: Experiment) -> Experiment:
 def box(experiment: Experiment, variant: Variant) -> float:
     """Half the side of the box |w_i| ≤ η/(ηλ) = 1/λ in which the steps and the pull of decay balance; inf for λ = 0.
 
+    In the paper's form, whose λ is not multiplied by η, it is η/λ.
+
     Reference:
         Xie & Li 2024, arXiv 2404.04454 (AdamW); Chen et al. 2023, arXiv 2310.05898 (Lion).
     """
     shrink = experiment.shrink_of(variant)
     return experiment.lr_of(variant) / shrink if shrink > 0 else float("inf")
+
+
+def bound(run: Run, variant: Variant, start: float) -> float:
+    """What no weight of a variant with steps of at most η can exceed at the end, from a largest weight at the start:
+    1/λ + (start − 1/λ)₊ Π(1 − η_tλ)."""
+    side = box(run.experiment, variant)
+    return side + max(start - side, 0.0) * float(np.prod(1 - run.experiment.shrinks_of(variant)))
 
 
 def largest(run: Run) -> dict[str, NDArray]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
@@ -15,6 +17,7 @@ from engine.experiment import KNOBS, Experiment
 from engine.knobs import Number
 from engine.prior import Fit
 from engine.run import Run
+from engine.train import train
 
 LONG = 6000
 SHORT = (40, 400)
@@ -24,7 +27,12 @@ SMALLEST = 1e-16
 """Distances below rounding are drawn here, since a log axis has no zero."""
 
 REST = 1e-9
-"""A training that moved less than this between the last two recorded steps counts as at rest."""
+"""A training counts as at rest if it moved less than this between the last two recorded steps, which alone could be an
+even number of steps apart in a cycle of two, and less than this in one further step."""
+
+FALLS = 0.99
+"""Over the last quarter of the recorded steps a distance that still falls is below this share of the quarter before,
+or falls from record to record."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,30 @@ def still_moving(run: Run, variant: str) -> float:
     return float(np.linalg.norm(film[-1] - film[-2])) if len(film) > 1 else np.inf
 
 
+def one_more_step(run: Run, variant: str) -> float:
+    """How far the training would move a variant in one step after its last, in (w₁, w₂, b)."""
+    further = _longer(run.experiment, torch.float64 if run.film.dtype == np.float64 else torch.float32)
+    return float(np.linalg.norm(further.film[-1, run.row(variant)] - run.film[-1, run.row(variant)]))
+
+
+@lru_cache(maxsize=4)
+def _longer(experiment: Experiment, dtype: torch.dtype) -> Run:
+    """The same training, at a constant η, with its next step; beyond the bounds of the knob, without its last one."""
+    knob = KNOBS["steps"]
+    assert isinstance(knob, Number)
+    steps = experiment.steps + (1 if experiment.steps < knob.high else -1)
+    return train(replace(experiment, steps=steps), dtype=dtype, device="cpu")
+
+
+def still_falls(values: NDArray) -> bool:
+    """Whether a distance at recorded steps (T,) still falls towards the end."""
+    quarter = max(len(values) // 4, 1)
+    late, before = values[-quarter:], values[-2 * quarter : -quarter]
+    if not before.size:
+        return True
+    return bool(late.max() < FALLS * before.max() or (np.diff(values[-2 * quarter :]) < 0).all())
+
+
 def not_arrived(run: Run, variant: str) -> str:
     """Why a variant's last weights are not where its rule ends, in a sentence; "" where it has come to rest there."""
     exp = run.experiment
@@ -136,4 +168,7 @@ def not_arrived(run: Run, variant: str) -> str:
     if exp.schedule != "constant":
         return "a schedule that lowers η stops it wherever it is"
     moved = still_moving(run, variant)
-    return "" if moved <= REST else f"it still moves, by {moved:.0e} between the last two recorded steps"
+    if moved > REST:
+        return f"it still moves, by {moved:.0e} between the last two recorded steps"
+    step = one_more_step(run, variant)
+    return "" if step <= REST else f"it does not settle at this η, but goes to and fro by {step:.2g} a step"

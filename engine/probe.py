@@ -14,7 +14,19 @@ from torch import Tensor
 
 from engine.experiment import Experiment
 from engine.run import quiet_cpu
-from engine.train import CHECK_EVERY, Trainer
+from engine.train import CHECK_EVERY, Trainer, rows_of
+
+REPLAY_BUDGET = 8e9
+"""``Experiment.cost`` up to which a page takes a training again: a replay costs at least twice the training, about four
+seconds here."""
+
+TOO_LONG = "the training is too long to be taken again, step by step; choose fewer steps, points or weights."
+"""Why a figure that needs a replay is left out."""
+
+
+def affordable(experiment: Experiment, times: int = 1) -> bool:
+    """Whether a page may take a training again, step by step, so many times."""
+    return times * experiment.cost <= REPLAY_BUDGET
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class _Shadowed(Trainer):
 
     def __init__(self, experiment: Experiment) -> None:
         without = replace(experiment, weight_decay=0.0, weight_decay_adaptive=0.0)
-        super().__init__([experiment, without], torch.float64, torch.device("cpu"))
+        super().__init__(rows_of([experiment, without]), torch.float64, torch.device("cpu"))
 
     def share(self, v: Tensor) -> None:
         """A shadow's step is divided by the model's √v."""

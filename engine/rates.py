@@ -9,12 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.experiment import Experiment
-from engine.probe import Step, replay
+from engine.probe import Step, affordable, replay
 from engine.run import Run
 from engine.variants import VARIANTS, Variant
 
 MEMORY = {"scale_by_adam": (0.999, True), "scale_by_rms": (0.99, False), "scale_by_adagrad": (1.0, False)}
 """How v remembers squared gradients: the share it keeps a step, and whether its start from zero is corrected."""
+
+EPSILON = 1e-8
+"""ε beside √v, as torch has it."""
+
+CROSSINGS = 3
+"""Steps across zero in the window from which a weight that λ alone drives counts as swinging around zero."""
 
 GONE = 1e-12
 """A weight whose root mean square is below this has nothing left to decay."""
@@ -32,12 +38,13 @@ class Rates:
         variant: its registry entry.
         first, last: the window, step numbers, both included.
         rate: −Σ_t d_i w_i / Σ_t w_i², the share of a weight that λ takes off a step, (W,); d is λ's part of the step.
-        gradient: root mean square of the gradient that the optimizer sees, g + λw under L2 and g elsewhere, (W,): over
-            the window, or as v remembers it where the optimizer divides by √v.
+        gradient: the size of the gradient that the optimizer sees, g + λw under L2 and g elsewhere, (W,): its root mean
+            square over the window or, where the optimizer divides by √v, the harmonic mean of √v over the window.
         level: what the rule takes off a step before any division by √v, the window's mean of η_tλ (of η_tλ/(1−μ)
             where the velocity remembers the pull), (W,).
         kept: which weights have both numbers above zero, so that a log-log picture can show them, (W,).
         left_out: why the others have not, and how many they are.
+        swings: whether the velocity's memory of L2 makes a weight swing through zero instead of shrinking.
     """
 
     variant: Variant
@@ -48,6 +55,7 @@ class Rates:
     level: NDArray
     kept: NDArray
     left_out: dict[str, int]
+    swings: bool = False
 
     @property
     def divided(self) -> bool:
@@ -64,8 +72,11 @@ class Rates:
 
     @property
     def expected_slope(self) -> float | None:
-        """Of log rate over log gradient: −1 or 0; None where the rule leaves some steps of decay out."""
-        return None if self.variant.uses("shrink_weights", cautious=True) else -1.0 if self.divided else 0.0
+        """Of log rate over log gradient: −1 or 0; None where the rule leaves some steps of decay out, or where weights
+        swing instead of shrinking."""
+        if self.swings or self.variant.uses("shrink_weights", cautious=True):
+            return None
+        return -1.0 if self.divided else 0.0
 
     @property
     def slope(self) -> float:
@@ -81,6 +92,17 @@ class Rates:
 def divided(variant: Variant) -> bool:
     """Whether a variant's L2 term goes through a division by √v."""
     return variant.where == "gradient" and variant.adaptive
+
+
+def swings(experiment: Experiment, variant: Variant) -> bool:
+    """Whether momentum with L2 is beyond ηλ = (1 − √μ)², where a weight left to decay swings through zero.
+
+    Reference:
+        Goh 2017, Distill, doi 10.23915/distill.00006.
+    """
+    if not (variant.where == "gradient" and variant.has_momentum and experiment.momentum > 0):
+        return False
+    return experiment.shrink_of(variant) > (1 - experiment.momentum**0.5) ** 2
 
 
 def families() -> dict[str, tuple[str, str]]:
@@ -134,19 +156,20 @@ def effective_rates(run: Run, on_step: Callable[[int], None] | None = None) -> d
         on_step: as for ``replay``.
 
     Returns:
-        Variant to Rates; empty where λ is 0. The last few are remembered.
+        Variant to Rates; empty where λ is 0, and where the training is too long to be taken again. The last few are
+        remembered.
     """
     chosen = measurable(run)
-    if not chosen:
+    if not chosen or not affordable(run.experiment):
         return {}
     key = (run.experiment, tuple(chosen))
-    if key not in _KNOWN:
+    found = _KNOWN.get(key)
+    if found is None:
         sums = _Sums(run, chosen)
         replay(run.experiment, sums.see, on_step=on_step)
-        _KNOWN[key] = {variant.key: sums.rates(i) for i, variant in enumerate(chosen)}
-    found = _KNOWN[key]
-    for old in list(_KNOWN)[:-REMEMBERED]:
-        _KNOWN.pop(old, None)
+        found = _KNOWN[key] = {variant.key: sums.rates(i) for i, variant in enumerate(chosen)}
+        for old in list(_KNOWN)[:-REMEMBERED]:
+            _KNOWN.pop(old, None)
     return found
 
 
@@ -154,7 +177,8 @@ _KNOWN: dict[tuple[Experiment, tuple[Variant, ...]], dict[str, Rates]] = {}
 
 
 class _Sums:
-    """What a replay adds up: Σ −d·w, Σ w², Σ of the squared gradient seen or remembered, each (R, W)."""
+    """What a replay adds up, each (R, W): Σ −d·w, Σ w², Σ g² of the data and of the gradient seen, Σ 1/√v, and how
+    often a weight crossed zero."""
 
     def __init__(self, run: Run, chosen: list[Variant]) -> None:
         self.run, self.chosen = run, chosen
@@ -162,8 +186,9 @@ class _Sums:
         exp, shape = run.experiment, (len(chosen), run.architecture.weights)
         self.first = exp.steps // 2 + 1
         self.penalty = np.array([[exp.weight_decay_of(v) * (v.where == "gradient")] for v in chosen])
-        self.pull, self.weight, self.square, self.v = (np.zeros(shape) for _ in range(4))
+        self.pull, self.weight, self.data, self.square, self.inverse, self.crossed, self.v = np.zeros((7, *shape))
         memory = [next((MEMORY[s.name] for s in v.chain if s.name in MEMORY), None) for v in chosen]
+        self.divides = [m is not None for m in memory]
         self.keep = np.array([[m[0] if m else 0.0] for m in memory])
         self.add = np.array([[1.0 if m is None or m[0] == 1 else 1 - m[0]] for m in memory])
         self.corrected = np.array([[bool(m and m[1])] for m in memory])
@@ -172,31 +197,42 @@ class _Sums:
         columns = slice(self.weight.shape[1])
         with np.errstate(all="ignore"):  # diverged rows are part of the replay
             w, d = step.before[self.rows, columns], step.decay[self.rows, columns]
-            g = step.gradient[self.rows, columns] + self.penalty * w
+            data = step.gradient[self.rows, columns]
+            g = data + self.penalty * w
             self.v = self.keep * self.v + self.add * g * g
             if step.t < self.first:
                 return
             self.pull -= d * w
             self.weight += w * w
-            self.square += self.v / np.where(self.corrected, 1 - self.keep**step.t, 1.0)
+            self.data += data * data
+            self.square += g * g
+            self.inverse += 1 / (np.sqrt(self.v / np.where(self.corrected, 1 - self.keep**step.t, 1.0)) + EPSILON)
+            self.crossed += w * step.after[self.rows, columns] < 0
 
     def rates(self, i: int) -> Rates:
         exp, variant = self.run.experiment, self.chosen[i]
         count = exp.steps - self.first + 1
         with np.errstate(all="ignore"):
             rate, gradient = self.pull[i] / self.weight[i], np.sqrt(self.square[i] / count)
+            still = ~(gradient > 0)
+            if self.divides[i]:  # the mean over steps of ηλ/√v is ηλ over this
+                gradient = count / self.inverse[i]
             gone = ~(np.sqrt(self.weight[i] / count) > GONE)
-        still = ~gone & ~(gradient > 0)
-        rest = ~gone & ~still
+        alone = self.data[i] < self.penalty[i] ** 2 * self.weight[i]
+        swinging = ~gone & alone & (self.crossed[i] >= CROSSINGS)
+        still = still & ~gone & ~swinging
+        rest = ~(gone | swinging | still)
         reasons = {
             "nothing is left of the weight": gone,
+            "it swings around zero, driven by λ alone": swinging,
             "its gradient is exactly 0": still,
             "decay never acted on it": rest & (rate == 0),
             "λ's part of the steps pushed it away from zero": rest & ~(rate >= 0),
         }
         left_out = {reason: int(mask.sum()) for reason, mask in reasons.items() if mask.any()}
         kept = rest & (rate > 0)
-        return Rates(variant, self.first, exp.steps, rate, gradient, self._level(variant), kept, left_out)
+        level = self._level(variant)
+        return Rates(variant, self.first, exp.steps, rate, gradient, level, kept, left_out, swings(exp, variant))
 
     def _level(self, variant: Variant) -> NDArray:
         exp, window = self.run.experiment, slice(self.first - 1, None)

@@ -9,7 +9,8 @@ from engine.charts.picture import short
 from engine.charts.rates import DOTS
 from engine.claims.coupling import dying
 from engine.measure import EQUAL, pair_difference, pairs
-from engine.rates import Rates, families
+from engine.probe import TOO_LONG, affordable
+from engine.rates import Rates, families, swings
 from engine.theory import time_scale
 from engine.variants import VARIANTS, Variant
 
@@ -43,19 +44,19 @@ def apart(run: Run, l2: Variant, decay: Variant) -> NDArray:
     return np.where(run.steps >= min(gone), np.nan, difference) if gone else difference
 
 
-def pair_story(run: Run) -> list[str]:
-    """Each pair in a sentence."""
+def pair_story(run: Run, found: Found) -> list[str]:
+    """Each pair in a sentence, with what was measured of their rates."""
     lines = []
     for l2, decay in pairs(run):
         gone = [v.title for v in (l2, decay) if run.diverged[v.key] is not None]
         if gone:
             lines.append(f"**{l2.title} and {decay.title}:** {' and '.join(gone)} diverged, so nothing is compared.")
             continue
-        lines.append(_pair(run, l2, decay, float(pair_difference(run, l2, decay).max())))
+        lines.append(_pair(run, l2, decay, float(pair_difference(run, l2, decay).max()), found))
     return lines
 
 
-def _pair(run: Run, l2: Variant, decay: Variant, reach: float) -> str:
+def _pair(run: Run, l2: Variant, decay: Variant, reach: float, found: Found) -> str:
     exp, names = run.experiment, f"**{l2.title} and {decay.title}"
     if exp.weight_decay_of(l2) == 0:
         return f"{names}:** λ = 0, so they are the same optimizer; max|Δw| is {size(reach)}."
@@ -74,6 +75,14 @@ def _pair(run: Run, l2: Variant, decay: Variant, reach: float) -> str:
             "unstable, and rounding errors grow. A smaller η brings the zero back."
         )
     shrink = exp.weight_decay_of(l2) * exp.lr_of(l2)
+    if swings(exp, l2):
+        edge = (1 - exp.momentum**0.5) ** 2
+        return (
+            f"{names} part at μ = {exp.momentum:g}:** a weight differs by up to {size(reach)}. The velocity remembers "
+            f"the pull λw, and ηλ = {shrink:.2g} is above (1 − √μ)² = {edge:.2g}: there L2 does not decay at "
+            f"ηλ/(1 − μ), but would swing a weight through zero{_measured(found, l2)}. {decay.title} decays at "
+            f"{exp.shrink_of(decay):.2g}."
+        )
     if decay.uses("shrink_weights", over_momentum=True):
         return (
             f"{names} are not the same either:** a weight differs by up to {size(reach)}. Both decay at ηλ/(1 − μ) = "
@@ -84,6 +93,14 @@ def _pair(run: Run, l2: Variant, decay: Variant, reach: float) -> str:
         f"at μ = 0 only: the velocity remembers the pull λw, so L2 decays at ηλ/(1 − μ) = "
         f"{shrink / (1 - exp.momentum):.2g} a step, {decay.title} at {exp.shrink_of(decay):.2g}."
     )
+
+
+def _measured(found: Found, variant: Variant) -> str:
+    """The median rate of a variant, where it was measured and some weights are left."""
+    rates = found.get(variant.key)
+    if rates is None or not rates.kept.any():
+        return ""
+    return f"; measured, its median rate is {np.median(rates.rate[rates.kept]):.2g} a step"
 
 
 def rate_story(run: Run, found: Found) -> list[str]:
@@ -152,6 +169,8 @@ def _share(count: int, total: int) -> str:
 def ports(run: Run, found: Found) -> str:
     """One λ, as many decays as optimizers: a table in Markdown."""
     exp = run.experiment
+    if not affordable(exp):
+        return f"The rate of decay of every weight is left out: {TOO_LONG}"
     if not found:
         return "With λ = 0, or with every decaying variant diverged, there is no rate to compare."
     lines = [
@@ -168,7 +187,7 @@ def ports(run: Run, found: Found) -> str:
         own = _steps(1 / rate) if rate > 0 else "–"
         lines.append(
             f"| {variant.title} | {exp.weight_decay_of(variant):.3g} | {shrink:.2g} | {_steps(time_scale(shrink))} "
-            f"| {time_scale(shrink) / exp.steps:.2g} | {rate:.2g} | {own} |"
+            f"| {time_scale(shrink) / exp.steps:.2g} | {f'{rate:.2g}' if np.isfinite(rate) else '–'} | {own} |"
         )
     return "\n".join(lines)
 
@@ -180,14 +199,15 @@ def _steps(value: float) -> str:
 def method(run: Run, found: Found) -> str:
     """How the rates were measured, and what is not on the picture."""
     if not found:
-        return "Nothing was left out."
+        return "" if not affordable(run.experiment) else "Nothing was left out."
     one = next(iter(found.values()))
     lines = [
         f"Rate of weight i: −Σ dᵢwᵢ / Σ wᵢ² over steps {one.first:,} to {one.last:,}, the last half of training, where "
         "dᵢ is the part of a step that is λ's doing: each step is taken twice from the same weights, with λ and "
         "without. Gradient: root mean square over the same steps of what the optimizer sees, g + λw under L2 and g "
-        "elsewhere; where it divides by √v, as v remembers it (RMSProp about 100 steps, Adam about 1,000, Adagrad the "
-        "root of the sum of all). Theory: ηλ/√v, ηλ/(1 − μ) or ηλ, with the mean η of those steps.",
+        "elsewhere; where it divides by √v, the harmonic mean of √v over them, as v remembers gradients (RMSProp about "
+        "100 steps, Adam about 1,000, Adagrad the root of the sum of all). Theory: ηλ/√v, ηλ/(1 − μ) or ηλ, with the "
+        "mean η of those steps; none for momentum with ηλ above (1 − √μ)².",
     ]
     out = [
         f"{rates.variant.title}: {count:,} of {len(rates.rate):,} ({reason})"

@@ -5,10 +5,12 @@ import math
 import numpy as np
 
 from engine import Experiment, Run
-from engine.averages import box, largest
+from engine.averages import bound, box, largest, side_name
 from engine.charts.picture import short
 from engine.claims.norms import outside_theory
-from engine.equilibrium import Motion, unsettled
+from engine.equilibrium import NARROW, Motion, unsettled
+from engine.measure import free_decay_curves
+from engine.probe import TOO_LONG, affordable
 from engine.theory import time_scale
 from engine.variants import Variant
 
@@ -73,13 +75,16 @@ def story(run: Run, view: str) -> list[str]:
     """Norms of this run in words, and what the dashed line is."""
     start = run.metrics["weight_norm"][0, 0]
     ends = dict(zip(run.experiment.chosen, run.metrics["weight_norm"][-1], strict=True))
-    free = {v: n for v, n in ends.items() if v.where == "none"}
-    held = {v: n for v, n in ends.items() if v.where != "none"}
+    other = {v: n for v, n in ends.items() if v.where == "other" and (_decays(run, v) or not v.has_weight_decay)}
+    free = {v: n for v, n in ends.items() if not _decays(run, v) and v not in other}
+    held = {v: n for v, n in ends.items() if _decays(run, v) and v.where in ("gradient", "weight")}
     lines = [f"All variants start at ‖w‖ = {short(start)}, from the same weights."]
     if free:
         lines[0] += " Without decay: " + ", ".join(f"{v.title} ends at {short(n)}" for v, n in free.items()) + "."
     if held:
         lines[0] += " With it: " + ", ".join(f"{v.title} {short(n)}" for v, n in held.items()) + "."
+    if other:
+        lines[0] += " With another prior: " + ", ".join(f"{v.title} {short(n)}" for v, n in other.items()) + "."
     beyond = [f"{', '.join(t)} ({_steps(tau)})" for tau, t in _taus(run).items() if tau > run.experiment.steps]
     if beyond:
         lines.append(
@@ -91,10 +96,37 @@ def story(run: Run, view: str) -> list[str]:
     if view != "settled" and any(v.where == "weight" for v in held):
         product = "|1 − ηλ|ᵗ" if run.experiment.schedule == "constant" else "Π|1 − η_tλ|, which follows the schedule"
         lines.append(
-            f"The dashed line is decay alone, ‖w₀‖ · {product}: where the norm would go if the data never pushed. "
-            "The gap above it is what the gradient of the data wins back at every step."
+            f"The dashed line is decay alone, ‖w₀‖ · {product}: where the norm would go if the data never pushed."
+            + _gap(run, [v for v in held if v.where == "weight"])
         )
     return lines
+
+
+def _decays(run: Run, variant: Variant) -> bool:
+    return run.experiment.weight_decay_of(variant) > 0
+
+
+def _gap(run: Run, variants: list[Variant]) -> str:
+    """What the data add to decay alone, or take off as well: the norms of some variants beside their lines."""
+    line = free_decay_curves(run)
+    calm = [variant for variant in variants if run.diverged[variant.key] is None]
+    norms = run.series("weight_norm")
+    below = {v: np.flatnonzero(norms[v.key] < 0.99 * line[v.key]) for v in calm}
+    last = len(run.steps) - 1
+    words = ""
+    if any(last not in steps for steps in below.values()):
+        words += " The gap above it is what the gradient of the data wins back at every step."
+    under = {v.title: steps for v, steps in below.items() if len(steps)}
+    if under:
+        until = [
+            title if last in steps else f"{title} up to step {int(run.steps[steps[-1]]):,}"
+            for title, steps in under.items()
+        ]
+        words += (
+            f" Below it {'is' if len(until) == 1 else 'are'} {', '.join(until)}: there the gradient of the data itself "
+            "makes weights smaller, on top of decay."
+        )
+    return words
 
 
 def box_story(run: Run) -> list[str]:
@@ -106,14 +138,24 @@ def box_story(run: Run) -> list[str]:
         if not math.isfinite(side):
             lines.append(f"**{variant.title}:** λ = 0 makes no box.")
             continue
-        inside = last <= 1.01 * side
+        start = float(reached[0])
+        place = "is inside" if last <= 1.01 * side else "is outside"
         why = outside_theory(run, key)
+        if place == "is outside" and why is None and last <= 1.01 * bound(run, variant, start):
+            place = "is on its way into the box"
+            from_start = f"; it started at {short(start)}, and decay has so far to bring it below "
+            from_start += f"{short(bound(run, variant, start))}"
+        else:
+            from_start = ""
         lines.append(
-            f"**{variant.title} {'is inside' if inside else 'is outside'}:** the largest weight ends at {short(last)}, "
-            f"1/λ is {short(side)}" + (f". No promise here: {why}." if why else ".")
+            f"**{variant.title} {place}:** the largest weight ends at {short(last)}, "
+            f"{side_name(variant)} is {short(side)}{from_start}" + (f". No promise here: {why}." if why else ".")
         )
+    paper = any(side_name(run.experiment.chosen[run.row(key)]) != "1/λ" for key in largest(run))
     lines.append(
-        "A step adds at most about η to a weight and decay takes ηλ|w| off it; they balance at |w| = 1/λ. Lion's step "
+        "A step adds at most about η to a weight and decay takes ηλ|w| off it; they balance at |w| = 1/λ"
+        + (" (in the paper's form decay takes λ|w|, and they balance at η/λ)" if paper else "")
+        + ". Lion's step "
         "is exactly ±η, so its weights stay inside at every step once they are in. AdamW's is η·m̂/√v̂, which can "
         "exceed η while gradients change within the 1,000 steps that v remembers: its box is where full-batch training "
         "comes to rest."
@@ -123,13 +165,17 @@ def box_story(run: Run) -> list[str]:
 
 def settled(run: Run, moved: list[Motion]) -> list[str]:
     """Misconception 11, and the layers' numbers beside theory."""
+    if not affordable(run.experiment):
+        return [f"How far a step turns a layer, and the norm by theory, are left out: {TOO_LONG}"]
     if not moved:
         return ["Every variant diverged; there is no norm to settle."]
     lines = [
         "**With normalisation layers decay does not limit capacity; it sets the effective learning rate.** LayerNorm "
         "divides the size of Wx + b out again, so that a layer's (W, b) can shrink or grow without changing any "
         "prediction (but for LayerNorm's ε). What the norm does set is how far a step of the same η turns the layer: "
-        "the effective learning rate is η/‖w‖²." + _compared(run, moved)
+        "the effective learning rate is η/‖w‖² where the step grows with the gradient, which is 1/‖w‖ in size (the SGD "
+        "family), and η/‖w‖ where the step is about η whatever the gradient (the Adam family, Lion)."
+        + _compared(run, moved)
     ]
     lines.append(_table(run, moved))
     out: dict[str, list[str]] = {}
@@ -137,10 +183,15 @@ def settled(run: Run, moved: list[Motion]) -> list[str]:
         reason = unsettled(run, variant)
         if reason and variant.where != "none":
             out.setdefault(reason, []).append(variant.title)
+    if any(width < NARROW for width in run.experiment.hidden):
+        lines.append(
+            "No theory for layers of one or two units: LayerNorm makes 0 or ±1 of them whatever the weights are, and "
+            "all of their gradient comes from its ε."
+        )
     lines += [f"No theory for {', '.join(titles)}: {reason}." for reason, titles in out.items()]
     lines.append(
         "The formulas (Kosson et al.) are exact when the gradients of different steps are independent; those of a "
-        "real training are not quite. ‖g̃‖ = ‖g‖·‖w‖ "
+        "real training are not, so that norms and turns can be some 20 % off. ‖g̃‖ = ‖g‖·‖w‖ "
         f"is measured, over steps {moved[0].first:,} to {moved[0].last:,}."
     )
     return lines
@@ -162,16 +213,17 @@ def _compared(run: Run, moved: list[Motion]) -> str:
 
 def _table(run: Run, moved: list[Motion]) -> str:
     lines = [
-        "| | layer | ‖(W, b)‖ | theory | turn a step | theory | η/‖w‖² | cos(g, w) |",
+        "| | layer | ‖(W, b)‖ | theory | turn a step | theory | effective η | cos(g, w) |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for m in moved:
         known = unsettled(run, m.variant) is None
         norm, turn = m.predicted if known else (None, None)
-        rate = run.experiment.lr_of(m.variant) / m.norm**2 if m.norm > 0 else math.inf
+        power = 1 if m.variant.adaptive else 2
+        rate = run.experiment.lr_of(m.variant) / m.norm**power if m.norm > 0 else math.inf
         lines.append(
             f"| {m.variant.title} | {m.layer} | {m.norm:.3g} | {f'{norm:.3g}' if norm else '–'} "
             f"| {np.degrees(m.rotation):.2g}° | {f'{np.degrees(turn):.2g}°' if turn else '–'} "
-            f"| {rate:.2g} | {m.cosine:.0e} |"
+            f"| η/‖w‖{'²' if power == 2 else ''} = {rate:.2g} | {m.cosine:.0e} |"
         )
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from engine.bayes import plug_in as alone
 from engine.bayes import predictive as averaged
 from engine.charts.bayes import SHARES, grid_of
 from engine.charts.picture import short
-from engine.corrections import Journey
+from engine.corrections import Journey, still_falls
 from engine.evidence import Evidence, peak
 from engine.networks import PriorDraws
 from engine.prior import map_path, weight_decay_of
@@ -142,6 +142,10 @@ def ends(found: Journey, view: Scene) -> list[str]:
             lines.append(f"{title} diverged at step {run.diverged[variant.key]:,}.")
         elif variant.where == "gradient":
             arrived = "is on its way to the MAP"
+            if exp.batch < exp.points:
+                arrived = "is kept jittering by its minibatches"
+            elif not still_falls(values):
+                arrived = "**does not settle at this η**, its distance from the MAP no longer falls"
             if values[-1] <= 1e-3:
                 step = _settled(found.steps, values)
                 arrived = f"**ends at the MAP**: it is within 0.001 of it from step {step:,} on"

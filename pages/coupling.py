@@ -11,6 +11,7 @@ from engine.charts.picture import Picture
 from engine.charts.rates import Frame, blank_panel, frame, rate_panel
 from engine.claims import coupling as claims
 from engine.measure import pairs
+from engine.probe import affordable
 from engine.rates import Rates, effective_rates, measurable, paired
 from engine.variants import Variant
 from pages import _coupling_words as words
@@ -21,7 +22,7 @@ from pages._shared import with_slot
 def body(experiment: Experiment) -> None:
     st.caption(words.changed(experiment, st.session_state.experiment))
     run = _ui.trained(experiment)
-    members = families(run)
+    members = families(run) if affordable(run.experiment) else {}
 
     def found() -> dict[str, Rates]:
         return _ui.shared("rates", run, lambda: with_slot(lambda: effective_rates(run, _pulse), _ui.pulse))
@@ -32,16 +33,16 @@ def body(experiment: Experiment) -> None:
     def panel(family: str, theme: str = "light") -> Picture:
         return drawn(run, family, members[family], found(), frame(list(found().values())))
 
-    # The rates take twice the training again: the first picture does not wait for them.
+    # The rates take twice the training again: the first picture does not wait for them, and a long training has none.
     blank = [blank_panel(f, keys(run, m), bool(words.missing(run, m))) for f, m in members.items()]
     _ui.play(
         run,
         "coupling",
         lambda: [apart(), *blank],
         fields=False,
-        late=lambda: [apart(), *(panel(family) for family in members)],
+        late=(lambda: [apart(), *(panel(family) for family in members)]) if members else None,
     )
-    for line in [*words.pair_story(run), *words.rate_story(run, found())]:
+    for line in [*words.pair_story(run, found()), *words.rate_story(run, found())]:
         st.markdown(line)
     st.markdown(words.ports(run, found()))
     st.caption(words.method(run, found()))

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from engine import Experiment, Run
-from engine.averages import averages, box, boxed, largest
+from engine.averages import averages, box, boxed, largest, side_name
 from engine.charts import Picture
 from engine.charts.curves import CEILING, norm_curves
 from engine.charts.settled import settled_curves
@@ -17,6 +17,7 @@ from engine.charts.weights import weight_histogram, weight_paths
 from engine.claims import norms as claims
 from engine.equilibrium import Motion, layer_norms, motions, settling, unsettled
 from engine.measure import free_decay_curves, histogram, layer_series, weight_trajectories
+from engine.probe import affordable
 from pages import _norms_words as words
 from pages import _ui
 from pages._shared import with_slot
@@ -56,7 +57,8 @@ def body(experiment: Experiment) -> None:
         return norm_curves(run.steps, run.series("weight_norm"), theory, run.diverged,
                            title if theory else "‖w‖ over training", 330, marks=words.marks(run))  # fmt: skip
 
-    late = (lambda: [norms(), *details(run, view)]) if view == "settled" else None
+    replays = view == "settled" and affordable(run.experiment)
+    late = (lambda: [norms(), *details(run, view)]) if replays else None
     first = (lambda: [norms(), *unmeasured(run)]) if late else (lambda: [norms(), *details(run, view)])
     _ui.play(run, f"norms {view}", first, fields=False, late=late)
     for line in words.story(run, view):
@@ -68,7 +70,7 @@ def body(experiment: Experiment) -> None:
     for i in range(_count(run, view)):
         shown[f"{VIEWS[view]} {i + 1}"] = partial(detail, run, view, i)
     _ui.downloads(shown)
-    if view != "settled" and run.experiment.cost <= claims.LONG:
+    if view != "settled" and affordable(run.experiment):
         replayed("averages", run, averages)  # what the claims ask for, where a newer move can end it
     _ui.measured(run, CLAIMS.get(view, [claims.free_decay_factor, claims.ema_view]))
     _ui.rules(run)
@@ -76,7 +78,7 @@ def body(experiment: Experiment) -> None:
 
 def _count(run: Run, view: str) -> int:
     layers = len(run.experiment.hidden)
-    counts = {"layers": layers + 1, "settled": 2 * layers, "box": 1}
+    counts = {"layers": layers + 1, "settled": (1 + affordable(run.experiment)) * layers, "box": 1}
     return counts.get(view, len(run.experiment.variants))
 
 
@@ -109,7 +111,9 @@ def boxes(run: Run) -> Picture:
     sides = {key: np.full(len(run.steps), box(run.experiment, run.experiment.chosen[run.row(key)])) for key in reached}
     top = max((float(values.max()) for values in reached.values()), default=0.0)
     near = any(side[0] <= CEILING * top for side in sides.values())
-    title = "max|w| of any weight; dashed: 1/λ" if near else "max|w| of any weight; 1/λ is far above"
+    sizes = " and ".join(dict.fromkeys(side_name(v) for v in run.experiment.chosen if v.key in reached)) or "1/λ"
+    far = "is" if " and " not in sizes else "are"
+    title = f"max|w| of any weight; dashed: {sizes}" if near else f"max|w| of any weight; {sizes} {far} far above"
     return norm_curves(run.steps, reached, sides, run.diverged, title, 300, "max|w|")
 
 
@@ -127,7 +131,8 @@ def found(run: Run) -> list[Motion]:
 
 
 def settled(run: Run, moved: list[Motion]) -> list[Picture]:
-    """For each hidden layer its norm and how far a step turns it, with theory where it applies."""
+    """For each hidden layer its norm and, where the training is short enough to be taken again, how far a step turns
+    it, with theory where it applies."""
     pictures = []
     since = run.experiment.steps // 2
     for number, norms in enumerate(layer_norms(run), 1):
@@ -140,7 +145,8 @@ def settled(run: Run, moved: list[Motion]) -> list[Picture]:
                 theory[0].update({key: norm} if norm else {})
                 theory[1].update({key: float(np.degrees(turn))} if turn else {})
         titles = f"‖(W, b)‖ of layer {number}", f"Turn of layer {number} a step, degrees"
-        for values, expected, title in zip((norms, turns), theory, titles, strict=True):
+        shown = list(zip((norms, turns), theory, titles, strict=True))[: 1 + affordable(run.experiment)]
+        for values, expected, title in shown:
             pictures.append(settled_curves(run.steps, values, expected, since, run.diverged, title, LAYER))
     return pictures
 

@@ -30,7 +30,7 @@ PULL = r"\text{pull}"
 SLIPS = {
     "twice": ("Decay applied twice", "as from an algorithm box printed without its colours: λ in the gradient **and** "
               "on the weight"),
-    "constant": ("A constant taken off", "ηλ instead of ηλ**w**: the “× w” is missing"),
+    "constant": ("A constant taken off", "{0} instead of {0} **w**: the “× w” is missing"),
     "ignored": ("λ ignored", "the argument is taken and never used"),
     "doubled": ("Factor 2", "the penalty λΣw² instead of λ/2 Σw², as in Keras `L2(λ)`"),
 }  # fmt: skip
@@ -56,8 +56,7 @@ def body(experiment: Experiment) -> None:
         shown = replace(run, steps=run.steps[-1:], film=run.film[-1:])
         _ui.play(shown, f"one_step {variant.key} {t} {i}", lambda: figures(forces, i, name), fields=False)
     left.markdown(derivation(step, i, name))  # after the picture, which is what the eye waits for
-    for line in [winner(forces, i, name), *story(step, forces)]:
-        right.markdown(line)
+    right.markdown("\n\n".join([winner(forces, i, name), *story(step, forces)]))
     if step.slips:
         st.markdown(slips(step, i, name))
     _ui.downloads({
@@ -111,7 +110,16 @@ def forces_of(step: Anatomy, run: Run) -> Forces:
     title = f"{step.variant.title}, step {step.t:,}"
     shrinks = step.shrink[weights]
     shrink = float(shrinks[0]) if (shrinks == shrinks[0]).all() else 0.0
-    return Forces(step.before[weights], step.push[weights], step.pull[weights], shrink, step.variant.where, title)
+    return Forces(
+        step.before[weights], step.push[weights], step.pull[weights], shrink, step.variant.where, title, rate_of(step)
+    )
+
+
+def rate_of(step: Anatomy) -> str:
+    """``Experiment.shrinks_of`` in symbols: what λ on the weight takes off it in the step; s is η_t/η_max."""
+    if not step.variant.shrinks_by_lr:
+        return "λ" if step.experiment.schedule == "constant" else "sλ"
+    return "ηλ/(1 − μ)" if step.variant.uses("shrink_weights", over_momentum=True) else "ηλ"
 
 
 def figures(forces: Forces, i: int, name: str) -> list[Picture]:
@@ -161,32 +169,49 @@ def story(step: Anatomy, forces: Forces) -> list[str]:
     lines = [
         f"**Of {total:,} weights, {counts['grows']:,} grow and {counts['shrinks']:,} shrink in this step"
         + (f"; {counts['crosses']:,} pass through zero" if counts["crosses"] else "")
-        + ".** A weight grows only if the data's push outruns the pull back to zero"
+        + ".** "
+        + who_grows(step, counts)
         + (
-            f": for {counts['outrun']:,} of those that shrink, the data pushed outwards and lost."
+            f" Of those that shrink, the data pushed {counts['outrun']:,} outwards and lost."
             if counts["outrun"]
-            else "."
+            else ""
         )
     ]
     if not forces.pull.any():
         why = "has no decay" if step.variant.where == "none" else "pulls at no weight in this step"
         return [*lines, f"{step.variant.title} {why}: all marks stand on the line pull = 0, and the data decide alone."]
+    rate = rate_of(step) + f", s = {step.schedule:.3g}" * rate_of(step).startswith("s")
     rates = -forces.pull / np.where(forces.before == 0, np.nan, forces.before)
     low, high = np.nanpercentile(rates, [25, 75])
     if step.variant.where not in ("gradient", "weight"):
         return lines
     if np.nanmax(rates) - np.nanmin(rates) < 1e-9 * abs(high):
-        lines.append(f"The pull takes **{100 * high:.3g} %** off every weight: ηλ. All its marks lie on one line.")
+        lines.append(f"The pull takes **{100 * high:.3g} %** off every weight: {rate}. All its marks lie on one line.")
     else:
         lines.append(
             f"The pull is not one fraction of the weight: for half of all weights it is between **{100 * low:.3g} %** "
-            f"and **{100 * high:.3g} %**, for the others beyond; ηλ is {100 * float(step.shrink.max()):.3g} %."
+            f"and **{100 * high:.3g} %**, for the others beyond; {rate} is {100 * float(step.shrink.max()):.3g} %."
             + (
                 " Below 0 it goes away from zero: it is remembered from when the weight had the other sign."
                 * bool(low < 0)
             )
         )
     return lines
+
+
+def who_grows(step: Anatomy, counts: dict[str, int]) -> str:
+    """What a weight needs to grow: the data's push, or a pull that itself goes away from zero, and why it does."""
+    if not counts["lifted"]:
+        return "A weight grows only if the data's push outruns the pull back to zero."
+    why = (
+        "it goes back to the weight's start, which lies farther out."
+        if step.variant.uses("add_pull_to_start")
+        else "it is remembered from when the weight had the other sign."
+    )
+    return (
+        f"For **{counts['lifted']:,}** of those that grow, it was λ's part that pulled outwards, without a push of the "
+        f"data: {why} The others grow because the data push outwards by more than λ pulls back."
+    )
 
 
 def slips(step: Anatomy, i: int, name: str) -> str:
@@ -202,7 +227,7 @@ def slips(step: Anatomy, i: int, name: str) -> str:
         title, what = SLIPS[slip]
         value = float(after[i])
         off = f"{value - right:+.2g}" if value != right else "nothing, this time"
-        lines.append(f"| **{title}**: {what} | {value:.6g} | {off} |")
+        lines.append(f"| **{title}**: {what.format(rate_of(step))} | {value:.6g} | {off} |")
     weights = slice(len(step.before) if (step.weight_decay > 0).all() else int((step.weight_decay > 0).sum()))
     before, wrong = step.before[weights], step.slips["constant"][weights]
     negative = int((before < 0).sum())

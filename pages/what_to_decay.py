@@ -41,10 +41,14 @@ def body(experiment: Experiment) -> None:
         st.markdown(line)
     st.markdown(tensors(made))
     st.caption(
-        "Pick the tensors that decay when you build the optimizer; the rest go into a group with `weight_decay=0`."
+        "Pick the tensors that decay when you build the optimizer; the rest go into a group with `weight_decay=0`. "
+        "Where no flag of the optimizer has the rule, the loop itself decays the tensors in `decayed`."
     )
     for tab, key in zip(st.tabs([DECAYED[key] for key in choices]), choices, strict=True):
-        tab.code(groups_code(key) + f"optimizer = {variants[0].torch_optimizer}\n", language="python")
+        for place, variant in zip(tab.columns(len(variants)), variants, strict=True):
+            place.code(
+                f"# {variant.title}\n" + groups_code(key) + "\n" + experiment.snippet_of(variant), language="python"
+            )
     pictures = {"Boundaries": lambda theme: slide(table(), TITLE, theme)}
     _ui.downloads(
         pictures | {p.title: partial(figure, made, variants, i) for i, p in enumerate(figures(made, variants))}
@@ -166,10 +170,12 @@ def cost_of_norms(free: Run, held: Run, variant: Variant) -> str:
     """What decaying LayerNorm's gains and shifts did to this run."""
     gain = [root_mean_square(run, variant, "gain")[-1] for run in (free, held)]
     shift = [norms_of(run, variant, "shift")[-1] for run in (free, held)]
+    to_start = variant.uses("add_pull_to_start")
+    target = "exactly the 1 where it started" if to_start else "0, not the 1 where it started"
     return (
         f"**{variant.title}, LayerNorm decayed too:** the gains, 1 at the start, end at {short(gain[1])} (root mean "
         f"square) instead of {short(gain[0])}, the shifts at ‖β‖ = {short(shift[1])} instead of {short(shift[0])}. "
-        "A gain multiplies all that its unit passes on, and what λ pulls it to is 0, not the 1 where it started. "
+        f"A gain multiplies all that its unit passes on, and what λ pulls it to is {target}. "
         f"{losses(free, held, variant)}"
     )
 
@@ -180,11 +186,10 @@ def losses(free: Run, held: Run, variant: Variant) -> str:
         [float(run.series(f"{part}_loss")[variant.key][-1]) for run in (free, held)] for part in ("test", "train")
     )
     change = test[1] - test[0]
-    word = "raises" if change > 0 else "lowers"
-    return (
-        f"On this run that {word} the test loss by **{abs(change):.2g}** ({short(test[0])} → {short(test[1])}; "
-        f"training loss {short(train[0])} → {short(train[1])})."
-    )
+    values = f"({short(test[0])} → {short(test[1])}; training loss {short(train[0])} → {short(train[1])})"
+    if abs(change) <= 1e-7 * abs(test[0]):  # test losses are evaluated in float32
+        return f"On this run that leaves the test loss as it is {values}."
+    return f"On this run that {'raises' if change > 0 else 'lowers'} the test loss by **{abs(change):.2g}** {values}."
 
 
 def tensors(made: dict[str, Run]) -> str:

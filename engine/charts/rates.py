@@ -42,7 +42,7 @@ def frame(rates: list[Rates]) -> Frame:
     if not kept:
         return Frame(0.1, 1, 0.1, 1)
     x = np.concatenate([r.gradient[r.kept] for r in kept])
-    y = np.concatenate([r.rate[r.kept] for r in kept] + [r.level for r in kept if not r.divided])
+    y = np.concatenate([r.rate[r.kept] for r in kept] + [r.level for r in kept if not r.divided and not r.swings])
     left, right = np.quantile(x, [0.002, 0.998])
     return Frame(float(left / 1.3), float(right * 1.3), float(y.min() / 1.6), float(y.max() * 1.6))
 
@@ -109,8 +109,10 @@ def _dots(rates: Rates, shared: Frame) -> Rows:
 
 
 def _theory(rates: Rates, shared: Frame) -> Rows:
-    """Both ends of every predicted line within the frame, named at the right one."""
+    """Both ends of every predicted line within the frame, named at the right one; none where weights swing."""
     rows: Rows = []
+    if rates.swings:
+        return rows
     for line, level in enumerate(np.unique(rates.level)):
         if not level > 0:
             continue

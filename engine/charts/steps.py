@@ -31,9 +31,10 @@ class Forces:
         before: weights before the step.
         push: the data's part of the step.
         pull: λ's part of the step; the next weight is before + push + pull.
-        shrink: ηλ of the step, 0 where λ takes no fixed fraction.
+        shrink: the fraction that λ takes off in the step, 0 where it is not one for all.
         where: where λ enters.
         title: the variant and the step, in words.
+        rate: the fraction in symbols.
     """
 
     before: NDArray
@@ -42,11 +43,12 @@ class Forces:
     shrink: float
     where: Where
     title: str
+    rate: str = "ηλ"
 
     @property
     def side(self) -> NDArray:
-        """1 for weights at or above zero, −1 below: the direction that is outwards."""
-        return np.where(self.before < 0, -1.0, 1.0)
+        """1 for weights above zero, −1 below: the direction that is outwards; at zero, the way that the data push."""
+        return np.where(np.where(self.before == 0, self.push, self.before) < 0, -1.0, 1.0)
 
     @property
     def outwards(self) -> NDArray:
@@ -67,10 +69,14 @@ class Forces:
 
 
 def tally(forces: Forces) -> dict[str, int]:
-    """How many weights grow, shrink and pass zero; and of the shrinking ones, how many the data pushed outwards."""
-    fates = forces.fates
+    """How many weights grow, shrink and pass zero; of the shrinking ones, how many the data pushed outwards ("outrun");
+    and of the growing ones, how many they did not ("lifted": the pull alone went outwards)."""
+    fates, outwards = forces.fates, forces.outwards > 0
     counts = {fate: int((fates == fate).sum()) for fate in FATES}
-    return counts | {"outrun": int(((fates == "shrinks") & (forces.outwards > 0)).sum())}
+    return counts | {
+        "outrun": int(((fates == "shrinks") & outwards).sum()),
+        "lifted": int(((fates == "grows") & ~outwards).sum()),
+    }
 
 
 def race(forces: Forces, chosen: int, name: str) -> Picture:
@@ -87,8 +93,14 @@ def race(forces: Forces, chosen: int, name: str) -> Picture:
     counts = tally(forces)
     words = f"{counts['grows']:,} grow, {counts['shrinks']:,} shrink, {counts['crosses']:,} pass zero"
     labels: Rows = [
-        {"x": low_x, "y": high_y - 0.03 * span, "text": "▲ push wins: grows", "tone": "ink", "align": "left"},
-        {"x": high_x, "y": low_y + 0.04 * span, "text": "pull wins: shrinks ●", "tone": forces.where, "align": "right"},
+        {"x": low_x, "y": high_y - 0.03 * span, "text": "▲ grows: push > pull", "tone": "ink", "align": "left"},
+        {
+            "x": high_x,
+            "y": low_y + 0.04 * span,
+            "text": "pull > push: shrinks ●",
+            "tone": forces.where,
+            "align": "right",
+        },
     ]
     rows: Rows = [
         {"x": a, "y": b, "fate": fate} for a, b, fate in zip(numbers(x), numbers(y), forces.fates.tolist(), strict=True)
@@ -108,7 +120,7 @@ def race(forces: Forces, chosen: int, name: str) -> Picture:
 
 
 def pulls(forces: Forces, chosen: int, name: str) -> Picture:
-    """λ's part of the step against the weight it acts on, with the line −ηλw where λ takes that fraction.
+    """λ's part of the step against the weight it acts on, with the line −ηλw where λ takes one fraction of all.
 
     Args:
         forces: of all weights.
@@ -121,7 +133,8 @@ def pulls(forces: Forces, chosen: int, name: str) -> Picture:
     reach = min(1.0, *(abs(end / (forces.shrink * w)) for w, end in ((low_x, high_y), (high_x, low_y))
                        if forces.shrink * w)) if forces.shrink else 0.0  # fmt: skip
     line = [{"x": w * reach, "y": -forces.shrink * w * reach} for w in (low_x, high_x)] if reach else []
-    text = [{**line[0], "text": "−ηλw"}] if line else []
+    rate = forces.rate if "/" not in forces.rate else f"({forces.rate})"
+    text = [{**line[0], "text": f"−{rate}w"}] if line else []
     return Picture(
         _pull_spec(forces.where),
         {

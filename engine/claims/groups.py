@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 from engine.claims.claim import Measurement, claim
+from engine.claims.step import largest_of_first_steps
 from engine.experiment import DECAYED, Experiment
-from engine.probe import Step, replay
+from engine.probe import Step
 from engine.run import Run, decayed_columns
-
-STEPS = 10
-"""Steps that the check replays."""
+from engine.variants import Variant
 
 
 def module_of(experiment: Experiment) -> torch.nn.Sequential:
@@ -76,12 +75,11 @@ def what_is_not_decayed_is_not_pulled(run: Run) -> list[Measurement] | str:
     shown = [variant for variant in exp.chosen if variant.has_weight_decay]
     if not shown:
         return "no variant on screen has a λ."
-    largest = {variant.key: 0.0 for variant in shown}
+    shown = [variant for variant in shown if exp.weight_decay_of(variant) > 0]
+    if not shown:
+        return "λ = 0."
 
-    def see(step: Step) -> None:
-        for variant in shown:
-            part = np.abs(step.decay[run.row(variant.key), run.architecture.weights :]).max()
-            largest[variant.key] = max(largest[variant.key], float(part))
+    def part(step: Step, variant: Variant, row: int) -> float:
+        return float(np.abs(step.decay[row, run.architecture.weights :]).max())
 
-    replay(exp, see, min(STEPS, int(run.steps[-1])))
-    return [Measurement(f"{v.title}: λ's largest part, {STEPS} steps", 0.0, largest[v.key]) for v in shown]
+    return largest_of_first_steps(exp, shown, "λ's largest part", part)

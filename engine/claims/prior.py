@@ -17,6 +17,9 @@ NAMES = ("w₁", "w₂", "b")
 DENSE = 300
 """Points up to which the evidence is also computed from the full covariance matrix."""
 
+SHARP = 1e5
+"""Condition of the full covariance beyond which its inverse is worse than the claim's tolerance."""
+
 SAMPLE, SEEN = 20_000, 40
 """Draws of the Monte-Carlo average, and training points at which it is taken."""
 
@@ -110,6 +113,8 @@ def linear_evidence_is_exact(run: Run) -> list[Measurement] | str:
     sigma = prior.sigma_of(run.experiment.weight_decay, len(y))
     sigma, noise = sigma if np.isfinite(sigma) else 1.0, evidence.residual_deviation(x, y)
     ours = evidence.linear(x, 2.0 * y - 1, [sigma], noise)[0]
+    if len(y) > 1 and np.linalg.cond(_covariance(x, sigma, noise)) > SHARP:
+        return f"beside σ = {sigma:.3g} the noise s = {noise:.2g} is so small that the full covariance rounds it away."
     return [Measurement(f"log evidence at σ = {sigma:.3g}", dense_evidence(x, 2.0 * y - 1, sigma, noise), float(ours))]
 
 
@@ -148,19 +153,31 @@ def l1_slopes(run: Run) -> list[Measurement] | str:
     if weight_decay == 0:
         return "λ = 0 is no prior."
     w1, w2, b = l1_path(x, y, [weight_decay])[0]
-    slopes = np.abs((expit(x @ [w1, w2] + b) - y) @ x) / len(y)
-    return [
-        Measurement(f"{name} = {value:.3g}", weight_decay, float(slope))
-        for name, value, slope in zip(NAMES, (w1, w2), slopes, strict=False)
-    ]
+    slopes = (expit(x @ [w1, w2] + b) - y) @ x / len(y)
+    found = []
+    for name, weight, slope in zip(NAMES, (float(w1), float(w2)), slopes.tolist(), strict=False):
+        found.append(Measurement(f"{name} = {weight:.3g}, size of the slope", weight_decay, abs(slope)))
+        if weight != 0:  # then the slope is exactly −λ·sign(w): no less than λ in size, and against the weight
+            found.append(Measurement(f"{name} = {weight:.3g}, slope along it", -weight_decay, slope * np.sign(weight)))
+    return found
 
 
 def dense_evidence(x: np.ndarray, t: np.ndarray, sigma: float, noise: float) -> float:
     """The linear evidence the slow way: scipy's normal density in the N − 1 directions that a flat b leaves."""
     n = len(t)
-    across = np.linalg.svd(np.ones((1, n)))[2][1:]  # an orthonormal basis of the directions across (1, …, 1)
-    covariance = across @ (sigma**2 * x @ x.T + noise**2 * np.eye(n)) @ across.T
-    return float(multivariate_normal.logpdf(across @ t, np.zeros(n - 1), covariance) - 0.5 * np.log(n))
+    covariance = _covariance(x, sigma, noise)
+    return float(multivariate_normal.logpdf(_across(n) @ t, np.zeros(n - 1), covariance) - 0.5 * np.log(n))
+
+
+def _across(n: int) -> np.ndarray:
+    """An orthonormal basis of the directions across (1, …, 1), (N − 1, N)."""
+    return np.linalg.svd(np.ones((1, n)))[2][1:]
+
+
+def _covariance(x: np.ndarray, sigma: float, noise: float) -> np.ndarray:
+    """σ²XXᵀ + s²I in those directions, (N − 1, N − 1)."""
+    across = _across(len(x))
+    return across @ (sigma**2 * x @ x.T + noise**2 * np.eye(len(x))) @ across.T
 
 
 def mackay_sigma(x: np.ndarray, t: np.ndarray, sigma: float, noise: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.claims.claim import Measurement, claim
 from engine.experiment import Experiment
-from engine.probe import Step, replay
+from engine.probe import TOO_LONG, Step, affordable, replay
 from engine.run import Run, architecture_of, decayed_columns
 from engine.schedules import SCHEDULES
 from engine.theory import free_decay
@@ -49,6 +49,8 @@ def decay_follows_the_schedule(run: Run) -> list[Measurement] | str:
     exp = replace(run.experiment, variants=(TORCH,))
     if run.diverged[TORCH] is not None:
         return "AdamW diverged."
+    if not affordable(exp):
+        return TOO_LONG
     predicted = free_decay(1.0, exp.shrinks_of(VARIANTS[TORCH]), exp.steps)
     return [Measurement(f"AdamW, {SCHEDULES[exp.schedule].title}", float(predicted), left_by_decay(exp)[TORCH])]
 
@@ -67,6 +69,8 @@ def the_papers_form_does_not_know_the_learning_rate(run: Run) -> list[Measuremen
         return "the λ that it needs is beyond the bounds of the knob."
     if run.diverged[TORCH] is not None:
         return "AdamW diverged."
+    if not affordable(replace(exp, variants=(PAPER,)), len(FACTORS)):
+        return TOO_LONG
     weight_decay = forms(exp)[PAPER]
     predicted = float(free_decay(1.0, weight_decay * exp.schedule_of_steps(), exp.steps))
     found = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from engine.experiment import Experiment
 from engine.mlp import NORM_EPS
 from engine.probe import Step, replay
 from engine.run import Run, decayed_columns, quiet_cpu
+from engine.train import DIVERGED_BEYOND
 from engine.transforms import scale_by_rms
 from engine.variants import Variant
 
@@ -87,8 +90,10 @@ def _loss(run: Run, w: Tensor) -> Tensor:
 
 
 @claim(
-    says="Where λ is on the weight, its part of every step is −ηλw, the same fraction of every weight.",
-    formula=r"w_{\text{next}} - w_{\text{next}}\big|_{\lambda=0} = -\eta_t\lambda\,w",
+    says="Where λ is on the weight, its part of every step is a fraction of the weight that no gradient changes: ηλ, "
+    "in SGDS ηλ/(1 − μ), in the paper's form λ.",
+    formula=r"w_{\text{next}} - w_{\text{next}}\big|_{\lambda=0} = -\rho_t\,w,\quad \rho_t \in \bigl\{\eta_t\lambda,\;"
+    r"\tfrac{\eta_t\lambda}{1-\mu},\;s_t\lambda\bigr\},\;\text{AdamC before LayerNorm }s_t\eta_t\lambda",
     source="Loshchilov & Hutter 2019",
     link="https://arxiv.org/abs/1711.05101",
     test="tests/engine/test_probe.py::test_where_lambda_is_on_the_weight_its_part_is_the_shrink",
@@ -96,23 +101,56 @@ def _loss(run: Run, w: Tensor) -> Tensor:
     kind="absolute",
 )
 def decay_is_a_shrink(run: Run) -> list[Measurement] | str:
-    """The largest gap over the first steps, for variants that take a fixed fraction off every decayed weight."""
+    """The largest gap over the first steps, for variants that take a fixed fraction off every decayed weight.
+
+    A gap is in units of the largest weight before or after the step, at least 1.
+    """
     exp, normed = run.experiment, run.architecture.normalised()
     shown = [v for v in exp.chosen if v.where == "weight" and not v.uses("shrink_weights", cautious=True)]
     if not shown:
         return "no variant on screen has λ on the weight of every step."
-    gaps = {variant.key: 0.0 for variant in shown}
+    shown = [v for v in shown if exp.weight_decay_of(v) > 0]
+    if not shown:
+        return "λ = 0."
+
+    def gap(step: Step, variant: Variant, row: int) -> float:
+        columns = decayed_columns(exp, run.architecture)
+        rates = [exp.shrinks_of(variant, way)[step.t - 1] for way in (True, False)]
+        expected = -np.where(normed, *rates) * step.before[row]
+        size = max(1.0, *(float(np.abs(w[row]).max()) for w in (step.before, step.after, step.without)))
+        return float(np.abs(step.decay[row] - expected)[columns].max()) / size
+
+    return largest_of_first_steps(exp, shown, "largest gap", gap)
+
+
+def largest_of_first_steps(
+    exp: Experiment, shown: Sequence[Variant], what: str, measure: Callable[[Step, Variant, int], float]
+) -> list[Measurement] | str:
+    """What should be 0 in every step: its largest value over each variant's first steps, those before it diverges.
+
+    Args:
+        exp: what is trained.
+        shown: variants of the experiment.
+        what: the value, in words.
+        measure: the value in one step, given the step, the variant and its row.
+    """
+    largest, counts = {variant: 0.0 for variant in shown}, {variant: 0 for variant in shown}
 
     def see(step: Step) -> None:
         for variant in shown:
-            row, columns = run.row(variant.key), decayed_columns(exp, run.architecture)
-            rates = [exp.shrinks_of(variant, way)[step.t - 1] for way in (True, False)]
-            expected = -np.where(normed, *rates) * step.before[row]
-            gap = np.abs(step.decay[row] - expected)[columns].max() / max(1.0, np.abs(step.before[row]).max())
-            gaps[variant.key] = max(gaps[variant.key], float(gap))
+            row = exp.variants.index(variant.key)
+            if counts[variant] == step.t - 1 and np.abs(step.after[row]).max() <= DIVERGED_BEYOND:
+                counts[variant] += 1
+                largest[variant] = float(np.maximum(largest[variant], measure(step, variant, row)))  # keeps a NaN
 
-    replay(exp, see, min(STEPS, int(run.steps[-1])))
-    return [Measurement(f"{v.title}: largest gap in {STEPS} steps", 0.0, gaps[v.key]) for v in shown]
+    with np.errstate(all="ignore"):  # diverged rows are part of the replay
+        replay(exp, see, min(STEPS, exp.steps))
+    found = [
+        Measurement(f"{variant.title}: {what} in {count} step{'s' * (count != 1)}", 0.0, largest[variant])
+        for variant, count in counts.items()
+        if count
+    ]
+    return found or "all that it is about diverged in the first step."
 
 
 @claim(
@@ -155,4 +193,4 @@ def first_rates(exp: Experiment, variant: Variant, w: NDArray, g: NDArray) -> ND
     return exp.lr_of(variant) * exp.schedule_of_steps()[0] * weight_decay / (root + eps)
 
 
-__all__ = ["adaptive_l2_has_a_rate_a_weight", "decay_is_a_shrink", "sgd_three_forms"]
+__all__ = ["adaptive_l2_has_a_rate_a_weight", "decay_is_a_shrink", "largest_of_first_steps", "sgd_three_forms"]

@@ -26,7 +26,15 @@ FORCES = Forces(BEFORE, PUSH, PULL, 0.2, "weight", "AdamW, step 7")
 
 def test_fates_are_those_of_the_weights():
     assert FORCES.fates.tolist() == FATE
-    assert tally(FORCES) == {"grows": 3, "shrinks": 3, "crosses": 1, "outrun": 2}
+    assert tally(FORCES) == {"grows": 3, "shrinks": 3, "crosses": 1, "outrun": 2, "lifted": 0}
+
+
+def test_a_weight_that_the_pull_alone_grows_is_counted_and_one_at_zero_goes_outwards_either_way():
+    forces = Forces(np.array([1.0, -1.0, 1.0, 0.0]), np.array([-0.1, 0.0, 0.1, -0.3]), np.array([0.2, -0.1, 0.1, 0.1]),
+                    0.0, "other", "L2-SP, step 7")  # fmt: skip
+    assert forces.fates.tolist() == ["grows"] * 4
+    assert forces.outwards.tolist() == [-0.1, 0, 0.1, 0.3]
+    assert tally(forces) == {"grows": 4, "shrinks": 0, "crosses": 0, "outrun": 0, "lifted": 2}
 
 
 def test_a_weight_grows_above_the_line_and_shrinks_below():
@@ -45,6 +53,8 @@ def test_the_line_of_the_pull_is_minus_eta_lambda_w():
     assert len(picture.data["line"]) == 2
     assert [(row["x"], row["y"]) for row in picture.data["weights"]] == list(zip(BEFORE, PULL, strict=True))
     assert pulls(replace(FORCES, shrink=0.0), 2, "w").data["line"] == []
+    for rate, text in (("ηλ", "−ηλw"), ("λ", "−λw"), ("ηλ/(1 − μ)", "−(ηλ/(1 − μ))w")):
+        assert pulls(replace(FORCES, rate=rate), 2, "w").data["text"][0]["text"] == text
 
 
 def test_still_weights_and_lost_ones_have_a_picture():

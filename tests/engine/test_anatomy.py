@@ -9,7 +9,13 @@ import torch
 
 from engine import VARIANTS, Experiment, train
 from engine.anatomy import anatomy, steps_to_show
-from engine.claims.step import adaptive_l2_has_a_rate_a_weight, decay_is_a_shrink, first_rates, sgd_three_forms
+from engine.claims.step import (
+    adaptive_l2_has_a_rate_a_weight,
+    decay_is_a_shrink,
+    first_rates,
+    largest_of_first_steps,
+    sgd_three_forms,
+)
 from engine.derivation import derive
 from engine.latex import tex
 
@@ -37,6 +43,22 @@ def test_the_derivation_ends_where_the_engine_does(run, variant):
             assert value == pytest.approx(step.after[i], abs=1e-14)
             assert any(line.numbers.endswith(tex(value)) for line in lines)
     assert pulled == (variant.where != "none")
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_where_lambda_alone_grows_a_weight_it_remembers_another_sign_or_pulls_to_the_start(run, variant):
+    wild = replace(ALL, weight_decay_adaptive=2.0, variants=(variant.key,), schedule="constant", batch_size=None)
+    run, lifted = train(wild, dtype=torch.float64), 0
+    for t in (10, 20, 30, 40):
+        step, signs = anatomy(run, variant, t), np.sign(run.film[: run.frame(t), 0])
+        w, after = step.before[WEIGHTS], step.after[WEIGHTS]
+        grows = (after * w > 0) & (np.abs(after) > np.abs(w)) & (step.push[WEIGHTS] * w <= 0)
+        lifted += int(grows.sum())
+        if not variant.uses("add_pull_to_start"):
+            assert (signs[:, WEIGHTS][:, grows] == -np.sign(w[grows])).any(0).all()
+    remembers = variant.where == "gradient" and (variant.has_momentum or variant.uses("scale_by_adam"))
+    assert not lifted or remembers or variant.uses("add_pull_to_start")
+    assert lifted or variant.key not in ("adam_l2", "l2_sp")
 
 
 def test_the_loss_before_the_step_is_the_runs(run):
@@ -118,6 +140,29 @@ def test_the_claims_of_the_page_hold_and_say_when_they_do_not_apply(check):
     assert found
     assert all(check.holds(value) for value in found)
     assert isinstance(check.check(train(Experiment(steps=2, variants=("sgd",)), dtype=torch.float64)), str)
+
+
+def test_a_claim_on_the_first_steps_ends_where_a_variant_diverges():
+    link = Experiment(lr=100, activation="relu", variants=("sgdw", "sgds", "adamw"), steps=30)
+    run = train(link, dtype=torch.float64)
+    ends = [run.diverged[key] for key in link.variants]
+    assert ends[0] in range(2, 10)
+    found = decay_is_a_shrink.check(run)
+    assert all(decay_is_a_shrink.holds(value) for value in found)
+    assert found[0].what == f"SGDW: largest gap in {ends[0] - 1} step{'s' * (ends[0] > 2)}"
+    assert found[-1].what == "AdamW: largest gap in 10 steps"
+
+
+def test_without_lambda_a_shrink_is_no_claim():
+    run = train(Experiment(steps=3, weight_decay=0, variants=("sgdw", "adamw")), dtype=torch.float64)
+    assert decay_is_a_shrink.check(run) == "λ = 0."
+
+
+def test_what_cannot_be_measured_in_a_step_is_not_dropped():
+    exp, values = Experiment(steps=3, variants=("sgdw",)), iter([1.0, float("nan"), 2.0])
+    (found,) = largest_of_first_steps(exp, exp.chosen, "gap", lambda step, variant, row: next(values))
+    assert np.isnan(found.measured)
+    assert not decay_is_a_shrink.holds(found)
 
 
 def test_numbers_in_latex():

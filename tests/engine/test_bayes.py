@@ -155,6 +155,21 @@ def test_the_axis_of_sigma_holds_the_current_one():
     assert "one class" in evidence.evidence(x, np.ones(len(y), dtype=int), 1.0)
 
 
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"dataset": "xor", "noise": 1.0, "points": 4, "seed": 7},
+        {"dataset": "moons", "noise": 0.0, "points": 4, "seed": 0, "weight_decay": 1e-5},
+        {"dataset": "circles", "noise": 0.0, "points": 4, "seed": 0, "weight_decay": 1e-5},
+    ],
+    ids=str,
+)
+def test_a_noise_that_rounds_away_is_a_reason(knobs):
+    run = train64(two_weight(Experiment(steps=1, **knobs)))
+    assert "rounds it away" in claims.CLAIMS["linear_evidence_is_exact"].check(run)
+    assert not isinstance(claims.CLAIMS["peak_is_mackays"].check(run), str)
+
+
 # ---- L1 --------------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +183,14 @@ def test_l1_satisfies_its_conditions(seed):
         assert abs(residual.sum()) <= 1e-10
         assert np.all(np.abs(slopes) <= weight_decay + 1e-10)
         assert np.all(np.abs(slopes + weight_decay * np.sign(w))[w != 0] <= 1e-10)
+
+
+def test_a_weight_with_less_than_the_full_slope_fails(monkeypatch):
+    claim, run = claims.CLAIMS["l1_slopes"], train64(two_weight(Experiment(steps=1)))
+    assert all(claim.holds(value) for value in claim.check(run))
+    less = sparse.l1_path(run.data.x_train, run.data.y_train, [0.5 * run.experiment.weight_decay])
+    monkeypatch.setattr(claims.prior, "l1_path", lambda x, y, decays: less)
+    assert not all(claim.holds(value) for value in claim.check(run))
 
 
 def test_l1_is_scikit_learns_answer_where_a_weight_is_left():
@@ -273,6 +296,29 @@ def test_why_a_training_has_not_arrived():
     assert "minibatches" in reason("sgd_l2", batch_size=8)
     assert "schedule" in reason("sgd_l2", schedule="cosine")
     assert reason("sgd_l2", steps=3000) == ""
+
+
+def test_a_cycle_of_two_is_not_rest():
+    run = train64(corrections.far_beyond(two_weight(Experiment(lr=30.0))))
+    assert corrections.still_moving(run, "sgd_l2") <= corrections.REST  # recorded an even number of steps apart
+    assert corrections.one_more_step(run, "sgd_l2") > 1
+    assert "does not settle" in corrections.not_arrived(run, "sgd_l2")
+    for key in ("penalty_ends_at_map", "momentum_ends_at_less"):
+        found = claims.CLAIMS[key].check(run)
+        assert isinstance(found, str) or all(claims.CLAIMS[key].holds(value) for value in found), found
+
+
+def test_rest_at_the_last_step_that_a_knob_allows_is_still_seen():
+    run = train64(two_weight(Experiment(steps=20_000)))
+    assert corrections.not_arrived(run, "sgd_l2") == ""
+
+
+def test_a_distance_that_still_falls():
+    steps = np.arange(40)
+    assert corrections.still_falls(np.exp(-steps / 1000))
+    assert corrections.still_falls(np.exp(-steps / 10) * (1.1 + np.sin(steps)))
+    assert not corrections.still_falls(np.full(40, 3.0))
+    assert not corrections.still_falls(3 + np.sin(steps))
 
 
 def test_far_beyond_is_bounded():

@@ -96,3 +96,16 @@ def test_the_claims_of_the_page_hold(claim, hidden):
 def test_without_lambda_the_claim_does_not_apply():
     run = train(replace(Experiment(steps=2), variants=("sgd", "adam")), dtype=torch.float64)
     assert isinstance(what_is_not_decayed_is_not_pulled.check(run), str)
+    run = train(Experiment(steps=2, weight_decay=0), dtype=torch.float64)
+    assert what_is_not_decayed_is_not_pulled.check(run) == "λ = 0."
+
+
+def test_a_diverged_variant_is_checked_while_it_is_finite():
+    wild = Experiment(steps=30, lr=100, weight_decay=10, activation="relu", variants=("sgdw", "l1", "adamw"))
+    run = train(replace(wild, weight_decay_adaptive=0.1), dtype=torch.float64)
+    end = run.diverged["sgdw"]
+    assert end in range(2, 10)
+    found = what_is_not_decayed_is_not_pulled.check(run)
+    assert all(what_is_not_decayed_is_not_pulled.holds(value) for value in found)
+    assert found[0].what == f"SGDW: λ's largest part in {end - 1} step{'s' * (end > 2)}"
+    assert found[-1].what == "AdamW: λ's largest part in 10 steps"

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine import VARIANTS, Experiment, train, transforms
+from engine import VARIANTS, Experiment, probe, train, transforms
+from engine import rates as rates_module
 from engine.charts.pairs import CEILING, ZERO, pair_curves
 from engine.charts.rates import frame, rate_panel, slope_words
 from engine.claims import coupling as claims
+from engine.claims import schedules
 from engine.measure import EQUAL, pair_difference, pairs
-from engine.rates import MEMORY, effective_rates, families, log_slope, paired
+from engine.rates import MEMORY, effective_rates, families, log_slope, paired, swings
+from pages import _coupling_words as words
 
 SEEN = paired(Experiment(batch_size=8, lr=0.05, steps=200))
 
@@ -96,6 +99,67 @@ def test_slope_of_a_power_law():
     assert np.isnan(log_slope(x[:2], x[:2]))
 
 
+def test_the_rate_of_rmsprop_is_the_mean_of_its_steps_own_rates():
+    run = trained(weight_decay=0.0001, lr=0.7, batch_size=None, steps=300)
+    found = effective_rates(run)["rmsprop_l2"]  # its v changes so much that 1/√mean is 8 % off the mean of 1/√v
+    assert found.ratio == pytest.approx(1, abs=0.02)
+    assert all(claims.divided_rate.holds(value) for value in claims.divided_rate.check(run))
+
+
+def test_weights_that_lambda_alone_swings_around_zero_have_no_rate():
+    run = trained(weight_decay=0.01, activation="relu", points=200, lr=0.7, batch_size=None, steps=300)
+    found = effective_rates(run)["adam_l2"]  # dead units: Adam makes steps of η out of λw however small w is
+    assert found.left_out["it swings around zero, driven by λ alone"] > 20
+    assert found.slope == pytest.approx(-1, abs=0.02)
+    assert all(claims.slope_of_each.holds(value) for value in claims.slope_of_each.check(run))
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [{"momentum": 0.99}, {"weight_decay": 0.1, "momentum": 0.95}, {"weight_decay": 0.3, "batch_size": 4}],
+    ids=str,
+)
+def test_momentum_beyond_the_edge_has_no_predicted_rate(knobs):
+    run = trained(**{"lr": 0.7, "batch_size": None, "steps": 300} | knobs)
+    assert swings(run.experiment, VARIANTS["momentum_l2"])
+    found = effective_rates(run)
+    assert found["momentum_l2"].expected_slope is None
+    values = claims.slope_of_each.check(run)
+    assert all(claims.slope_of_each.holds(value) for value in values), values
+    assert not any("Momentum + L2" in value.what for value in values)
+    line = next(line for line in words.pair_story(run, found) if "Momentum" in line)
+    assert "so L2 decays at" not in line
+    panel = rate_panel("Momentum", [found["momentum_l2"], found["momentum_w"]], frame(list(found.values())))
+    assert {row["variant"] for row in panel.data["theory"]} == {"momentum_w"}
+    assert "theory" not in panel.data["words"][0]["text"]
+    kept = found["momentum_l2"].kept
+    assert f"its median rate is {np.median(found['momentum_l2'].rate[kept]):.2g} a step" in line
+
+
+def test_a_rate_that_nothing_was_left_to_measure_is_a_dash():
+    run = trained(weight_decay=1.0, lr=0.7, batch_size=None, steps=300)
+    found = effective_rates(run)
+    assert not found["sgdw"].kept.any()
+    assert "nan" not in words.ports(run, found)
+
+
+def test_a_long_training_is_not_taken_again(monkeypatch):
+    run = trained(steps=30)
+    monkeypatch.setattr(probe, "REPLAY_BUDGET", run.experiment.cost - 1)
+    monkeypatch.setattr(rates_module, "replay", None)
+    assert effective_rates(run) == {}
+    for claim in (claims.slope_of_each, claims.divided_rate, claims.momentum_rate):
+        assert claim.check(run) == probe.TOO_LONG
+    assert probe.TOO_LONG in words.ports(run, {})
+    assert words.method(run, {}) == ""
+    assert len(words.pair_story(run, {})) == len(families())
+    monkeypatch.setattr(probe, "REPLAY_BUDGET", 1.0)
+    monkeypatch.setattr(schedules, "left_by_decay", None)
+    alone = trained(steps=30, variants=("adam", "adamw"))
+    for claim in (schedules.decay_follows_the_schedule, schedules.the_papers_form_does_not_know_the_learning_rate):
+        assert claim.check(alone) == probe.TOO_LONG
+
+
 # ---- pictures --------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +230,30 @@ def test_claims_fail_where_they_are_false(run):
     worse = train(SEEN, dtype=torch.float64)
     worse.film[-1, worse.row("sgdw")] += 2 * EQUAL
     (value,) = claims.sgd_pair_is_equal.check(worse)
+    assert not claims.sgd_pair_is_equal.holds(value)
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"lr": 10.0, "weight_decay": 1e-4, "momentum": 0.5}, {"weight_decay": 1e-4}], ids=str
+)
+def test_a_pair_that_rounding_parts_is_no_failure(knobs):
+    run = trained(**{"lr": 0.7, "batch_size": None, "steps": 300} | knobs)
+    assert "rounding grows" in claims.sgd_pair_is_equal.check(run)
+
+
+def test_a_pair_that_a_wrong_rule_parts_is_a_failure(monkeypatch):
+    run = trained(lr=10.0, weight_decay=1e-4, batch_size=None, steps=300)
+    wrong = claims.replay
+
+    def slightly(experiment, see):
+        def nudged(step):
+            step.after[1] += 1e-9
+            see(step)
+
+        wrong(experiment, nudged)
+
+    monkeypatch.setattr(claims, "replay", slightly)
+    (value,) = claims.sgd_pair_is_equal.check(run)
     assert not claims.sgd_pair_is_equal.holds(value)
 
 

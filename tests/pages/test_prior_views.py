@@ -73,6 +73,26 @@ def test_ends_says_what_stops_them():
     assert "diverged at step" in words(opened("ends", {"weight_decay": "10"}))
 
 
+def test_ends_says_who_does_not_settle():
+    text = words(opened("ends", {"lr": "100", "weight_decay": "0.015"}))
+    assert "**SGD + L2** **does not settle at this η**" in text
+    assert "on its way to the MAP" not in text
+    assert "kept jittering by its minibatches" in words(opened("ends", {"batch_size": "8"}))
+    assert "is on its way to the MAP" in words(opened("ends", {"lr": "0.001"}))
+
+
+def test_an_opened_panel_has_no_exception_where_the_noise_is_tiny():
+    at = AppTest.from_file(str(PAGE), default_timeout=60)
+    query = {"steps": "30", "dataset": "xor", "noise": "1.0", "points": "4", "seed": "7"}
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.session_state.prior_view = "evidence"
+    at.session_state.measured = True
+    at.run()
+    assert not at.exception, [error.stack_trace for error in at.exception]
+    assert "rounds it away" in words(at)
+
+
 def test_prior_networks_follow_the_sidebar():
     assert "Small weights are smooth functions" in words(opened("networks", {}))
     assert "every line is straight" in words(opened("networks", {"hidden": "0"}))

@@ -1,6 +1,7 @@
 """Pages 5 and 6 through AppTest: their numbers are the run's, and what people get wrong is on screen."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from engine import VARIANTS, Experiment, train
 from engine.anatomy import anatomy
+from engine.claims.groups import module_of
+from engine.experiment import DECAYED
+from engine.groups import named_tensors
+from engine.train import batch_order
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"steps": "30"}
@@ -75,6 +80,37 @@ def test_the_choice_survives_what_it_can():
     assert "**SGD + L2, step 30" in words(at)
 
 
+@pytest.mark.parametrize(("key", "why"), [
+    ("adam_l2", "remembered from when the weight had the other sign"),
+    ("momentum_l2", "remembered from when the weight had the other sign"),
+    ("l2_sp", "back to the weight's start, which lies farther out"),
+])  # fmt: skip
+def test_page_5_says_when_it_is_lambda_that_grew_the_weights(key, why):
+    at = opened("one_step", {"variants": key, "steps": "300"})
+    run = train(Experiment(variants=(key,)), dtype=torch.float64)
+    step = anatomy(run, VARIANTS[key], at.session_state.one_step)
+    before, after, push = (a[: run.architecture.weights] for a in (step.before, step.after, step.push))
+    count = int(((after * before > 0) & (abs(after) > abs(before)) & (push * before <= 0)).sum())
+    assert count > 0
+    text = words(at)
+    assert f"For **{count}** of those that grow, it was λ's part that pulled outwards" in text
+    assert why in text
+    assert "grows only if" not in text
+    assert "grows only if" in words(opened("one_step", {"variants": "adamw"}))
+
+
+@pytest.mark.parametrize(("key", "said"), [
+    ("sgdw", "**2.1 %** off every weight: ηλ."),
+    ("sgds", "**21 %** off every weight: ηλ/(1 − μ)."),
+    ("adamw_paper", "**2.1 %** off every weight: λ."),
+])  # fmt: skip
+def test_page_5_names_the_fraction_that_the_variant_takes_off(key, said):
+    text = words(opened("one_step", {"variants": key}))
+    assert said in text
+    rate = said.rpartition(": ")[2].rstrip(".")
+    assert f"{rate} instead of {rate} **w**" in text
+
+
 def test_without_lambda_page_5_says_so():
     text = words(opened("one_step", {"weight_decay": "0"}))
     assert "pulls at no weight in this step" in text
@@ -111,6 +147,53 @@ def test_two_variants_side_by_side_on_page_6():
     assert not at.exception
     assert "**SGD + L2, biases decayed too:**" in words(at)
     assert "**AdamW, biases decayed too:**" in words(at)
+
+
+@pytest.mark.parametrize("key", ["sgdw", "lion", "adamw", "rmsprop_w", "l2_sp", "sgds"])
+def test_the_code_on_page_6_trains_the_engines_weights(key):
+    at = opened("what_to_decay", {"variants": key, "schedule": "linear", "batch_size": "8"})
+    at.multiselect(key="decayed_variants").set_value([key]).run()
+    codes = [code.value for code in at.code if "decayed = " in code.value]
+    assert len(codes) == len(DECAYED)
+    exp = Experiment(steps=30, layer_norm=True, variants=(key,), schedule="linear", batch_size=8)
+    for decayed, code in zip(DECAYED, codes, strict=True):
+        run = train(replace(exp, decayed=decayed), dtype=torch.float64)
+        model, tensors = module_of(exp).double(), named_tensors(run.architecture)
+        named = dict(model.named_parameters())
+        for tensor in tensors:
+            named[tensor.name].data = torch.tensor(run.film[0, 0, tensor.columns]).reshape(tensor.shape)
+        x, y = torch.tensor(run.data.x_train), torch.tensor(run.data.y_train, dtype=torch.float64)[:, None]
+        variant = VARIANTS[key]
+        exec(code, {
+            "torch": torch, "model": model, "batches": [(x[points], y[points]) for points in batch_order(exp)],
+            "loss_fn": torch.nn.BCEWithLogitsLoss(), "lr": exp.lr_of(variant), "steps": exp.steps,
+            "weight_decay": exp.weight_decay_of(variant), "momentum": exp.momentum,
+        })  # fmt: skip
+        for tensor in tensors:
+            ends = named[tensor.name].detach().flatten().numpy()
+            assert ends == pytest.approx(run.film[-1, 0, tensor.columns], rel=0, abs=1e-9)
+
+
+def test_page_6_shows_the_loop_of_each_variant():
+    at = opened("what_to_decay", {"variants": "sgdw,adamw"})
+    at.multiselect(key="decayed_variants").set_value(["sgdw", "adamw"]).run()
+    codes = [code.value for code in at.code]
+    assert sum("w.mul_(1 - lr * weight_decay)" in code for code in codes) == len(DECAYED)
+    assert sum("torch.optim.AdamW(groups" in code for code in codes) == len(DECAYED)
+
+
+def test_page_6_says_where_the_pull_of_a_gain_ends():
+    ends = "what λ pulls it to is "
+    assert ends + "0, not the 1 where it started" in words(opened("what_to_decay", {"variants": "sgd_l2"}))
+    text = words(opened("what_to_decay", {"variants": "l2_sp"}))
+    assert ends + "exactly the 1 where it started" in text
+    assert ends + "0" not in text
+
+
+def test_page_6_calls_no_change_no_change():
+    text = words(opened("what_to_decay", {"variants": "l2_sp", "steps": "1"}))  # the first step starts at the start
+    assert "leaves the test loss as it is" in text
+    assert "the test loss by **0**" not in text
 
 
 @pytest.mark.parametrize(("query", "said"), [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import VARIANTS
+from engine import VARIANTS, Experiment, equilibrium, probe, rates
 
 SCRIPT = Path(__file__).parents[2] / "pages" / "norms.py"
 AWKWARD = {
@@ -43,3 +43,31 @@ def test_the_equilibrium_says_what_it_trains_instead():
     said = "\n".join(caption.value for caption in at.caption)
     assert all(word in said for word in ("LayerNorm", "decay on biases", "batches of 8", "1,000 steps"))
     assert any("effective learning rate" in line.value for line in at.markdown)
+
+
+@pytest.mark.parametrize("knobs", [{}, {"hidden": (64, 64)}, {"variants": tuple(VARIANTS)}], ids=str)
+def test_ordinary_trainings_are_taken_again(knobs):
+    assert probe.affordable(rates.paired(Experiment(**knobs)))
+    assert probe.affordable(equilibrium.settling(Experiment(**knobs)))
+
+
+@pytest.mark.parametrize(("page", "view"), [("coupling", "layers"), ("norms", "settled"), ("norms", "box")])
+def test_a_training_too_long_to_be_taken_again_leaves_the_measured_figures_out(page, view, monkeypatch):
+    monkeypatch.setattr(probe, "REPLAY_BUDGET", 1.0)
+    monkeypatch.setattr(rates, "replay", None)
+    monkeypatch.setattr(equilibrium, "replay", None)
+    at = AppTest.from_file(str(SCRIPT.with_name(f"{page}.py")), default_timeout=60)
+    for key, value in {"steps": "31", "points": "13", "layer_norm": "1"}.items():
+        at.query_params[key] = value
+    at.session_state.view = view
+    at.session_state.measured = True
+    at.session_state.downloads = True
+    at.run()
+    assert not at.exception, [error.stack_trace for error in at.exception]
+    said = "\n".join(line.value for line in at.markdown)
+    assert probe.TOO_LONG in said
+    assert "diverged" not in said
+    if page == "norms":
+        assert "start at ‖w‖" in said
+    else:
+        assert "**Adam + L2 and AdamW are not the same" in said
