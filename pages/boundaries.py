@@ -6,6 +6,7 @@ from engine import Experiment, Run
 from engine.charts import Picture
 from engine.charts.boundary import signature
 from engine.charts.curves import loss_curves, norm_curves
+from engine.charts.picture import short
 from engine.charts.table import divergence_note
 from engine.claims.coupling import sgd_pair_is_equal
 from engine.measure import EQUAL, pair_difference, pairs
@@ -88,11 +89,13 @@ def dead_words(run: Run, l2: Variant, decay: Variant) -> str:
     )
     if kept < DEAD:
         return f"{words}; on the weight, {_share(exp.shrink_of(decay))} a step, it has won too."
-    return f"{words}; on the weight it takes {_share(exp.shrink_of(decay))} a step, and {_share(kept)} of ‖w‖ is there."
+    end = short(norms[-1, run.row(decay.key)])
+    return f"{words}; on the weight it takes {_share(exp.shrink_of(decay))} a step, and ‖w‖ ends at {end}."
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.2g} %" if value > 1e-3 else "less than 0.1 %"
+    percent = 100 * value
+    return "less than 0.1 %" if percent < 0.1 else f"{percent:.2g} %" if percent < 10 else f"{percent:.0f} %"
 
 
 _ui.page("Does it matter where λ enters?", body)
