@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from engine import VARIANTS, Experiment, Run, train
+from engine import VARIANTS, Experiment, Run, train, train_many
+from engine.axis import THREADS, at_lambda, lambdas
 
 EXPERIMENT = Experiment(hidden=(16, 16), points=200, steps=400)
 AGREE = 1e-3
@@ -56,6 +57,26 @@ def compare(repeats: int) -> list[tuple[float, float]]:
         run = ours()
         _check(run, plain(run))
         return [(_seconds(lambda: plain(run)), _seconds(ours)) for _ in range(repeats)]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def compare_axis(repeats: int) -> list[tuple[float, float]]:
+    """(plain, ours) in seconds for six variants × 41 values of λ, on two threads; alternating, warmed up by one round.
+
+    The plain side is timed at one λ and multiplied: its loops do not know of each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    batch = [at_lambda(EXPERIMENT, value) for value in lambdas()]
+
+    def axis() -> None:
+        train_many(batch, device="cpu", frames=2, threads=THREADS)
+
+    try:
+        run = ours()
+        axis()
+        return [(len(batch) * _seconds(lambda: plain(run)), _seconds(axis)) for _ in range(repeats)]
     finally:
         torch.set_num_threads(threads)
 

@@ -105,7 +105,7 @@ class Player {
   showCharts() {
     const { key } = this.training;
     this.charts.classList.remove("old");
-    this.buildCharts().then(() => { this.root.dataset.charts = key; });
+    this.buildCharts().then(() => { if (key === this.training.key) this.root.dataset.charts = key; });
   }
 
   // Before the reel arrives there is only the last step, whatever the slider says.
@@ -363,6 +363,9 @@ class Player {
     await Promise.all(film.charts.map(async (chart, i) => {
       const old = this.views[i];
       if (old?.text === texts[i]) {
+        // One chart a frame, the first at once: drawing five together would hold the first one back.
+        for (let wait = i; wait; wait--) await painted();
+        if (film !== this.film) return;
         for (const [name, rows] of Object.entries(chart.data)) old.view.data(name, rows);
         old.holder.setAttribute("aria-label", chart.alt);
         await old.view.signal("step", film.steps[this.frame]).runAsync();
@@ -416,6 +419,14 @@ function isDark(node) {
 function recolour(text, palette) {
   for (const name of Object.keys(palette.light)) text = text.replaceAll(palette.light[name], palette.dark[name]);
   return text;
+}
+
+// The next frame, or a moment in a tab that paints none.
+function painted() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(resolve);
+    setTimeout(resolve, 100);
+  });
 }
 
 function nearest(values, value) {
