@@ -29,6 +29,9 @@ RUNS = Shelf(200, lambda runs: sum(run.film.nbytes + 200_000 for run in runs))
 FILMS = Shelf(40)
 REELS = Shelf(200)
 AXES = Shelf(100)
+AXIS_BUDGET = 1e11
+"""Largest cost of a whole λ axis that is trained behind the picture: two or three seconds on two cores."""
+
 SCENES = Shelf(20, lambda scene: 300_000)
 SWITCH_INTERVAL = 2e-4
 """Seconds after which a training gives way to the thread that talks to browsers. Python's 5 ms made a picture wait up
@@ -147,13 +150,15 @@ def play(
     fields: bool = True,
     table: Callable[[Run], Table] = signature_table,
     late: Callable[[], list[Picture]] | None = None,
+    over_lambda: bool = False,
 ) -> None:
     """Play the film of a run in one view: a table (``fields``), the signature table by default, and charts that
     follow the step. ``late``, on a page without a table, are the same charts with all their data, for a page that
-    first sends ``pictures`` without those that take long."""
+    first sends ``pictures`` without those that take long. ``over_lambda``: the page offers ``lambda_axis`` as well."""
     key = f"{view}:{hash(run.experiment) & 0xFFFFFFFF:08x}"
     shelf_key = (view, run.experiment)
-    extra = {"axis_key": axis_key(run.experiment), "weight_decay": run.experiment.weight_decay}
+    exp = run.experiment
+    extra = {"axis_key": axis_key(exp), "weight_decay": exp.weight_decay} if over_lambda else None
 
     def opening() -> bytes:
         return film(run, key, [] if fields else pictures(), table(run) if fields else None, extra=extra)
@@ -170,8 +175,8 @@ def lambda_axis(exp: Experiment) -> None:
     state, shared_by_all = st.session_state, anywhere(exp)
     if state.get("axis_sent") == shared_by_all:
         return
-    line, (_, notices) = st.empty(), budgeted([shared_by_all] * len(lambdas()))
-    if notices:
+    line = st.empty()
+    if len(lambdas()) * shared_by_all.cost > AXIS_BUDGET:
         line.caption("The whole λ axis is more than this page trains at once: fewer steps, points or units allow it.")
         return
 

@@ -26,7 +26,7 @@ def body(experiment: Experiment) -> None:
     def norms(theme: str = "light") -> Picture:
         return norm_curves(run.steps, run.series("weight_norm"), {}, run.diverged)
 
-    _ui.play(run, "boundaries", lambda: [losses(), norms()])
+    _ui.play(run, "boundaries", lambda: [losses(), norms()], over_lambda=True)
     for line in story(run):
         st.markdown(line)
     _ui.measured(run, [sgd_pair_is_equal])

@@ -60,3 +60,11 @@ def test_another_experiment_goes_back_to_its_training(visit):
     shown.page.get_by_role("button", name=re.compile("casino")).first.click()
     expect(shown.film.locator("output")).to_have_text("step 60 of 60")
     expect(shown.film).not_to_have_attribute("data-axis", key)
+
+
+def test_pages_without_the_axis_do_not_offer_it(visit):
+    shown = over_lambda(visit)
+    shown.page.get_by_role("link", name="Norms").first.click()
+    shown.page.wait_for_url(re.compile("/norms"))
+    expect(shown.film).to_have_attribute("data-picture", re.compile("norms"))
+    expect(shown.film.locator(".views")).to_be_hidden()

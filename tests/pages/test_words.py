@@ -58,6 +58,12 @@ def test_what_became_of_the_twin_of_dead_weights(weight_decay, words):
     assert words in text
 
 
+def test_an_axis_that_costs_too_much_is_not_trained_and_the_page_says_so():
+    text = read("boundaries", hidden="64-64", points="2000", steps="40")
+    assert "more than this page trains at once" in text
+    assert "more than this page trains at once" not in read("boundaries", points="200", steps="400")
+
+
 # ---- λ's read-out ----------------------------------------------------------------------------------------------
 
 
