@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from engine.experiment import Experiment
 from engine.probe import Step, replay
-from engine.run import Run, architecture_of, decayed_columns
+from engine.run import Run, architecture_of, decayed_mask
 from engine.train import Trainer, rows_of
 from engine.transforms import Slot, Update, add_l2, shrink_weights
 from engine.variants import Variant
@@ -119,8 +119,8 @@ class _Mirror(Trainer):
         if step.t == self.last:
             self.seen = self._apart(step)
             return
-        slot.w.copy_(torch.from_numpy(step.before))
-        slot.u.copy_(torch.from_numpy(step.gradient))
+        slot.w.copy_(self.pack(torch.from_numpy(step.before)))
+        slot.u.copy_(self.pack(torch.from_numpy(step.gradient)))
         self.update(step.t)
 
     def _apart(self, step: Step) -> Anatomy:
@@ -131,13 +131,13 @@ class _Mirror(Trainer):
             lr=float(slot.lr),
             schedule=float(slot.schedule),
             shrink=self._shrink(step.t),
-            weight_decay=slot.weight_decay[0].numpy().copy(),
+            weight_decay=self.flat(slot.weight_decay[0]).numpy(),
             before=step.before[0].copy(),
             gradient=step.gradient[0].copy(),
             after=step.after[0].copy(),
             without=self._without(step),
-            memory=tuple(state[0].numpy().copy() for state in slot.memory[1:]),
-            start=slot.start.numpy().copy(),
+            memory=tuple(self.flat(state[0]).numpy() for state in slot.memory[1:]),
+            start=self.flat(slot.start).numpy(),
             loss=self._loss(step),
             slips={name: self._retaken(step, *way) for name, way in self._slips(step.t).items()},
         )
@@ -152,9 +152,7 @@ class _Mirror(Trainer):
         """ηλ of every parameter at step t, 0 where it is not decayed, (P,)."""
         rates = [self.experiment.shrinks_of(self.variant, normed)[t - 1] for normed in (True, False)]
         architecture = architecture_of(self.experiment)
-        shrink, decayed = np.where(architecture.normalised(), *rates), np.zeros(architecture.parameters)
-        decayed[decayed_columns(self.experiment, architecture)] = 1
-        return shrink * decayed
+        return np.where(architecture.normalised(), *rates) * decayed_mask(self.experiment, architecture)
 
     def _loss(self, step: Step) -> float:
         """Mean binary cross-entropy before the step, on its points."""
@@ -181,10 +179,11 @@ class _Mirror(Trainer):
     def _subtract(self, shrink: NDArray) -> Piece:
         """The slip w ← w − ηλ instead of w ← w − ηλw."""
         cautious = self.variant.uses("shrink_weights", cautious=True)
+        packed = self.pack(torch.from_numpy(shrink))
 
         def init(s: Slot) -> Update:
             def update(t: int) -> None:
-                s.w.sub_(torch.from_numpy(shrink) * ((s.u * s.w >= 0) if cautious else 1.0))
+                s.w.sub_(packed * ((s.u * s.w >= 0) if cautious else 1.0))
 
             return update
 
@@ -192,14 +191,14 @@ class _Mirror(Trainer):
 
     def _retaken(self, step: Step, chain: Sequence[Piece], times: float) -> NDArray:
         """Parameters after the step by another chain, from the same weights, gradient and memory, (P,)."""
-        w, u = torch.from_numpy(step.before).clone(), torch.from_numpy(step.gradient).clone()
+        w, u = self.pack(torch.from_numpy(step.before)), self.pack(torch.from_numpy(step.gradient))
         slot = replace(self.whole, w=w, u=u, weight_decay=self.whole.weight_decay * times, memory=[])
         updates = [init(slot) for init in chain]
         for state, old in zip(slot.memory, self.whole.memory[1:], strict=True):
             state.copy_(old)
         for update in updates:
             update(step.t)
-        return w[0].numpy()
+        return self.flat(w[0]).numpy()
 
 
 def _add_lambda(s: Slot) -> Update:

@@ -55,7 +55,7 @@ def drive(
     slot = Slot(
         w=w, u=torch.empty_like(w), lr=lr * column, schedule=column.clone(), weight_decay=decay,
         momentum=momentum * column, max_norm=max_norm * column, start=w.clone(), normalised=torch.zeros_like(w[0]),
-        matrices=[(slice(None), (1, size))], steady=bool(np.all(s == 1)),
+        matrices=[(slice(None), (size, 1))], steady=bool(np.all(s == 1)),
     )  # fmt: skip
     with quiet_cpu(), torch.inference_mode():
         updates = [step.init(replace(slot)) for step, _ in merge([variant.chain_with(nesterov)])]

@@ -260,9 +260,10 @@ def scale_invariance(run: Run, factor: float = 2.0) -> list[tuple[float, float]]
         for columns in hidden_columns(run.architecture):
             both = start.repeat(2, 1)
             both[1, columns] *= factor
-            loss = LossGradient(run.architecture, both, len(y))
+            packing = run.architecture.packing()
+            loss = LossGradient(run.architecture, both[:, packing], len(y))
             loss.see(x, y)
-            g, scaled = loss()[:, columns].numpy()
+            g, scaled = loss()[:, packing.argsort()][:, columns].numpy()
             theta = both[0, columns].numpy()
             size = float(np.linalg.norm(g)) or 1.0
             cosine = float(abs(g @ theta) / (size * np.linalg.norm(theta)))

@@ -2,6 +2,9 @@
 
 Shape letters: R runs, N points, H units of a layer, P parameters. Activations are (R, H, N), so that a layer is
 ``W @ a + b`` for all runs at once. The gradient is written by hand and allocates nothing: measured in DECISIONS.md.
+
+A training keeps its parameters packed: each layer as one block [Wᵀ; b] of shape (H_in + 1, H_out). Activations end in a
+row of ones, so that one product gives ``W @ a + b``, and another the gradients of both.
 """
 
 from __future__ import annotations
@@ -21,20 +24,31 @@ _aten = torch.ops.aten
 NORM_EPS = 1e-5
 CACHED = 2**18
 """Entries of an activation that an evaluation keeps at hand: about what fits in a core's cache."""
+WORKSPACE = 1.6e6
+"""Bytes of activations that a gradient fills before it goes on to the next models: what stays in a core's L2 cache."""
+SMALL_PRODUCT = 400
+"""Multiply-adds of one matrix product below which torch.bmm leaves MKL for a plain loop, four times slower."""
 
 
 class Activation(NamedTuple):
-    """A nonlinearity in place, and its gradient in place from the outputs a: (d, a) -> d · φ′."""
+    """A nonlinearity from z into a, which may be z itself, and its gradient in place from a: (d, a) -> d · φ′."""
 
-    apply_: Callable[[Tensor], Tensor]
+    apply: Callable[[Tensor, Tensor], Tensor]
     gradient_: Callable[[Tensor, Tensor], object]
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(torch.tanh_, lambda d, a: _aten.tanh_backward.grad_input(d, a, grad_input=d)),
-    "relu": Activation(torch.relu_, lambda d, a: _aten.threshold_backward.grad_input(d, a, 0, grad_input=d)),
-    "sigmoid": Activation(torch.sigmoid_, lambda d, a: _aten.sigmoid_backward.grad_input(d, a, grad_input=d)),
-    "identity": Activation(lambda a: a, lambda d, a: d),
+    "tanh": Activation(
+        lambda z, a: torch.tanh(z, out=a), lambda d, a: _aten.tanh_backward.grad_input(d, a, grad_input=d)
+    ),
+    "relu": Activation(
+        lambda z, a: torch.clamp(z, min=0, out=a),
+        lambda d, a: _aten.threshold_backward.grad_input(d, a, 0, grad_input=d),
+    ),
+    "sigmoid": Activation(
+        lambda z, a: torch.sigmoid(z, out=a), lambda d, a: _aten.sigmoid_backward.grad_input(d, a, grad_input=d)
+    ),
+    "identity": Activation(lambda z, a: a.copy_(z), lambda d, a: d),
 }
 
 
@@ -69,6 +83,27 @@ class Architecture:
     def parameters(self) -> int:
         """Number of all parameters, P."""
         return self.weights + sum(self.sizes[1:]) + (2 * sum(self.hidden) if self.layer_norm else 0)
+
+    def packing(self) -> Tensor:
+        """Which column of a row lies at each place of a packed row, (P,): every layer's [Wᵀ; b], then gains and shifts.
+
+        ``flat[:, packing]`` is packed, ``packed[:, packing.argsort()]`` flat again.
+        """
+        layers = self.layers(torch.arange(self.parameters)[None])
+        blocks = [torch.cat([layer.weight[0].T, layer.bias]).flatten() for layer in layers]
+        norms = [part[0] for layer in layers for part in (layer.gain, layer.shift) if part is not None]
+        return torch.cat([*blocks, *norms])
+
+    def blocks(self, packed: Tensor) -> list[Tensor]:
+        """Views into packed parameters (R, P): [Wᵀ; b] of every layer, each (R, in + 1, out)."""
+        cut = _cutter(packed)
+        return [next(cut)(before + 1, after) for before, after in pairwise(self.sizes)]
+
+    def packed_matrices(self) -> list[tuple[slice, tuple[int, int]]]:
+        """Columns and shape (in, out) of every weight matrix in a packed row, from input to output."""
+        starts = np.cumsum([0, *((before + 1) * after for before, after in pairwise(self.sizes))]).tolist()
+        shapes = pairwise(self.sizes)
+        return [(slice(start, start + a * b), (a, b)) for start, (a, b) in zip(starts, shapes, strict=False)]
 
     def matrices(self) -> list[tuple[slice, tuple[int, int]]]:
         """Columns and shape (out, in) of every weight matrix, from input to output."""
@@ -122,7 +157,7 @@ class Architecture:
                     a.sub_(a.mean(1, keepdim=True))
                     a.div_(torch.sqrt(a.square().mean(1, keepdim=True) + NORM_EPS))
                     a.mul_(layer.gain[:, :, None]).add_(layer.shift[:, :, None])
-                ACTIVATIONS[self.activation].apply_(a)
+                ACTIVATIONS[self.activation].apply(a, a)
             torch.baddbmm(last.bias[:, :, None], last.weight, a, out=out[rows])
         return out[:, 0]
 
@@ -147,71 +182,114 @@ class LossGradient:
 
     Args:
         architecture: the shape of the models.
-        flat: parameters (R, P); read at every call.
+        packed: parameters (R, P) as ``architecture.packing`` lays them out; read at every call.
         points: N, the number of points a call sees.
     """
 
-    def __init__(self, architecture: Architecture, flat: Tensor, points: int) -> None:
-        runs, widths = len(flat), architecture.sizes[1:]
-        self.gradient = torch.empty_like(flat)
-        self.activation = ACTIVATIONS[architecture.activation]
-        self.layers = architecture.layers(flat)
-        self.biases = [layer.bias[:, :, None] for layer in self.layers]
-        self.transposed = [layer.weight.transpose(1, 2) for layer in self.layers]
-        self.outputs = [flat.new_empty(runs, width, points) for width in widths]
-        # All δ lie in one piece, so that one sum gives every bias gradient.
-        together = flat.new_empty(runs * sum(widths), points)
-        pieces = together.split([runs * width for width in widths])
-        self.deltas = [piece.view(runs, width, points) for piece, width in zip(pieces, widths, strict=True)]
-        sums = flat.new_empty(runs * sum(widths))
-        bias_gradients = [piece.view(runs, -1) for piece in sums.split([runs * width for width in widths])]
-        self.sum_biases = lambda: torch.sum(together, 1, out=sums)
-        self.norms = [_Norm(layer, points) if layer.gain is not None else None for layer in self.layers]
-        norm_gradients = [g for norm in self.norms if norm for g in (norm.gain_gradient, norm.shift_gradient)]
-        self.weight_gradients = [torch.empty_like(layer.weight).contiguous() for layer in self.layers]
-        self.parts = [g.view(runs, -1) for g in self.weight_gradients] + bias_gradients + norm_gradients
-        self.inputs: list[Tensor] = []
+    def __init__(self, architecture: Architecture, packed: Tensor, points: int) -> None:
+        runs = len(packed)
+        self.gradient = torch.empty_like(packed)
+        a_model = 2 * points * (sum(architecture.sizes) + 1) * packed.element_size()
+        count = min(runs, -(-runs * a_model // int(WORKSPACE))) if packed.device.type == "cpu" else 1
+        ends = [runs * i // count for i in range(count + 1)]
+        self.workspace = _Workspace(architecture, packed, -(-runs // count), points)
+        self.pieces = [
+            _Piece(architecture, packed[start:stop], self.gradient[start:stop], self.workspace)
+            for start, stop in pairwise(ends)
+        ]
 
     def see(self, x: Tensor, y: Tensor) -> None:
         """Set the points of the next calls: x (2, N), labels y (N,)."""
-        n = len(y)
-        self.inputs = [x.expand(len(self.gradient), 2, n), *self.outputs[:-1]]
-        self.inputs_transposed = [a.transpose(1, 2) for a in self.inputs]
-        self.share, self.minus_y = 1 / n, y / -n
+        self.workspace.x[:2] = x
+        torch.mul(y, -1 / len(y), out=self.workspace.minus_y)
 
     def __call__(self) -> Tensor:
-        """The gradient (R, P) at the points last seen; the same tensor at every call."""
-        last = len(self.layers) - 1
-        for i, layer in enumerate(self.layers):
-            a = torch.baddbmm(self.biases[i], layer.weight, self.inputs[i], out=self.outputs[i])
+        """The gradient (R, P), packed, at the points last seen; the same tensor at every call."""
+        for piece in self.pieces:
+            piece()
+        return self.gradient
+
+
+class _Workspace:
+    """What the models of one piece after the other write to, so that it stays in cache.
+
+    Attributes:
+        x: the points and a row of ones, (3, N).
+        minus_y: −y/N, (N,).
+        z: before the activation, later the gradient with respect to it, every layer (r, H, N).
+        a: activations with a row of ones, hidden layers (r, H + 1, N).
+    """
+
+    def __init__(self, architecture: Architecture, like: Tensor, runs: int, points: int) -> None:
+        self.x, self.minus_y = like.new_ones(3, points), like.new_empty(points)
+        self.z = [like.new_empty(runs, width, points) for width in architecture.sizes[1:]]
+        self.a = [like.new_ones(runs, width + 1, points) for width in architecture.hidden]
+
+
+class _Piece:
+    """The gradient of some models in a workspace: forward, backward, and the packed rows put together."""
+
+    def __init__(self, architecture: Architecture, packed: Tensor, gradient: Tensor, workspace: _Workspace) -> None:
+        runs, points = len(packed), len(workspace.minus_y)
+        self.activation, self.gradient = ACTIVATIONS[architecture.activation], gradient
+        blocks = architecture.blocks(packed)
+        self.transposed = [block.transpose(1, 2) for block in blocks]
+        self.weights = [block[:, :-1] for block in blocks]
+        self.inputs = [workspace.x.expand(runs, 3, points), *(a[:runs] for a in workspace.a)]
+        self.z = [z[:runs] for z in workspace.z]
+        self.outputs = [a[:, :-1] for a in self.inputs[1:]]
+        self.minus_y, self.share = workspace.minus_y, 1 / points
+        self.norms: list[_Norm | None] = [None] * len(blocks)
+        if architecture.layer_norm:
+            self.norms[:-1] = [_Norm(*pair, points) for pair in _gains_and_shifts(architecture, packed)]
+        products = [torch.empty_like(block).contiguous() for block in blocks]
+        # As (out = 1, in + 1) the last layer's gradient takes a quarter of the time; its entries lie the same.
+        self.products = [(a, z.transpose(1, 2), g) for a, z, g in zip(self.inputs, self.z, products, strict=True)]
+        self.products[-1] = (self.z[-1], self.inputs[-1].transpose(1, 2), products[-1].transpose(1, 2))
+        self.parts = [g.view(runs, -1) for g in products]
+        self.parts += [g for norm in self.norms if norm for g in (norm.gain_gradient, norm.shift_gradient)]
+        last_product = points * architecture.sizes[-2]
+        self.spread = torch.bmm if last_product >= SMALL_PRODUCT else torch.mul
+
+    def __call__(self) -> None:
+        last = len(self.z) - 1
+        for i, z in enumerate(self.z):
+            torch.bmm(self.transposed[i], self.inputs[i], out=z)
             if norm := self.norms[i]:
-                norm.forward_(a)
-            (torch.sigmoid_ if i == last else self.activation.apply_)(a)
-        torch.add(self.minus_y, self.outputs[last], alpha=self.share, out=self.deltas[last])
+                norm.forward_(z)
+            if i < last:
+                self.activation.apply(z, self.outputs[i])
+        delta = self.z[last].sigmoid_()
+        torch.add(self.minus_y, delta, alpha=self.share, out=delta)
         for i in range(last, -1, -1):
-            delta = self.deltas[i]
-            torch.bmm(delta, self.inputs_transposed[i], out=self.weight_gradients[i])
+            left, right, out = self.products[i]
+            torch.bmm(left, right, out=out)
             if i:
-                below = torch.bmm(self.transposed[i], delta, out=self.deltas[i - 1])
-                self.activation.gradient_(below, self.inputs[i])
+                multiply = self.spread if i == last else torch.bmm
+                below = multiply(self.weights[i], self.z[i], out=self.z[i - 1])  # type: ignore[operator]
+                self.activation.gradient_(below, self.outputs[i - 1])
                 if norm := self.norms[i - 1]:
                     norm.backward_(below)
-        self.sum_biases()
-        return torch.cat(self.parts, 1, out=self.gradient)
+        torch.cat(self.parts, 1, out=self.gradient)
+
+
+def _gains_and_shifts(architecture: Architecture, packed: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Views into packed parameters (R, P): LayerNorm's gain and shift of every hidden layer, each (R, H)."""
+    widths = [width for width in architecture.hidden for _ in range(2)]
+    pairs = iter(packed[:, packed.shape[1] - sum(widths) :].split(widths, 1))
+    return list(zip(pairs, pairs, strict=True))
 
 
 class _Norm:
     """LayerNorm over the units of one layer: forward and backward in place (Ba et al. 2016, arXiv 1607.06450)."""
 
-    def __init__(self, layer: Layer, points: int) -> None:
-        assert layer.gain is not None
-        assert layer.shift is not None
-        self.gain, self.shift = layer.gain[:, :, None], layer.shift[:, :, None]
-        runs, width = layer.gain.shape
-        self.normal = layer.gain.new_empty(runs, width, points)
-        self.inverse = layer.gain.new_empty(runs, 1, points)
-        self.gain_gradient = layer.gain.new_empty(runs, width)
-        self.shift_gradient = layer.gain.new_empty(runs, width)
+    def __init__(self, gain: Tensor, shift: Tensor, points: int) -> None:
+        self.gain, self.shift = gain[:, :, None], shift[:, :, None]
+        runs, width = gain.shape
+        self.normal = gain.new_empty(runs, width, points)
+        self.inverse = gain.new_empty(runs, 1, points)
+        self.gain_gradient = gain.new_empty(runs, width)
+        self.shift_gradient = gain.new_empty(runs, width)
 
     def forward_(self, a: Tensor) -> None:
         a.sub_(a.mean(1, keepdim=True))

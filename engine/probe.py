@@ -84,11 +84,7 @@ class _Shadowed(Trainer):
 
     def __init__(self, experiment: Experiment) -> None:
         without = replace(experiment, weight_decay=0.0, weight_decay_adaptive=0.0)
-        super().__init__(rows_of([experiment, without]), torch.float64, torch.device("cpu"))
-
-    def share(self, v: Tensor) -> None:
-        """A shadow's step is divided by the model's √v."""
-        v[1::2] = v[0::2]
+        super().__init__(rows_of([experiment, without]), torch.float64, torch.device("cpu"), _share)
 
     def shadowed(self, t: int) -> Step:
         """Take step t."""
@@ -96,6 +92,11 @@ class _Shadowed(Trainer):
         w[1::2] = w[0::2]
         self.prepare(t)
         u[1::2] = u[0::2]
-        before, gradient = w[0::2].clone(), u[0::2].clone()
+        before, gradient = self.flat(w[0::2]), self.flat(u[0::2])
         self.update(t)
-        return Step(t, before.numpy(), gradient.numpy(), w[0::2].numpy(), w[1::2].numpy())
+        return Step(t, before.numpy(), gradient.numpy(), self.flat(w[0::2]).numpy(), self.flat(w[1::2]).numpy())
+
+
+def _share(v: Tensor) -> None:
+    """A shadow's step is divided by the model's √v."""
+    v[1::2] = v[0::2]

@@ -140,6 +140,13 @@ def decayed_columns(experiment: Experiment, architecture: Architecture) -> slice
     return slice({"weights": architecture.weights, "biases": biases, "all": None}[experiment.decayed])
 
 
+def decayed_mask(experiment: Experiment, architecture: Architecture) -> NDArray:
+    """1 where a parameter decays, else 0, (P,)."""
+    mask = np.zeros(architecture.parameters)
+    mask[decayed_columns(experiment, architecture)] = 1
+    return mask
+
+
 def _scores(architecture: Architecture, flat: Tensor, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
     """Mean binary cross-entropy and accuracy of every row of ``flat`` at points x (M, 2), y (M,): two arrays (R,)."""
     logits = architecture.logits(flat, torch.as_tensor(x, dtype=flat.dtype))

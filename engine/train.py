@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.datasets import Data, make_data
 from engine.experiment import Experiment
 from engine.mlp import LossGradient
-from engine.run import Run, architecture_of, decayed_columns, quiet_cpu
+from engine.run import Run, architecture_of, decayed_mask, quiet_cpu
 from engine.transforms import Slot, Transform, Update, merge
 from engine.variants import VARIANTS, Variant
 
@@ -211,19 +211,25 @@ def _device(experiments: Sequence[Experiment], device: str) -> torch.device:
 class Trainer:
     """The state of one batched training: parameters (R, P), the optimizers' memory, and who diverged when.
 
+    Every row is packed as ``Architecture.packing`` says; ``pack`` and ``flat`` go to and fro.
+
     Args:
         rows: (experiment, variant) of every model, in the order of ``rows_of``.
         dtype, device: of all tensors.
+        share: called with every new v of an adaptive transform, as ``Slot`` says.
     """
 
-    def __init__(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, rows: Rows, dtype: torch.dtype, device: torch.device, share: Callable[[Tensor], object] | None = None
+    ) -> None:
         self.rows = rows
         experiments = list({id(experiment): experiment for experiment, _ in rows}.values())
         one = experiments[0]
         as_tensor = partial(torch.as_tensor, dtype=dtype, device=device)
         self.data: Data = make_data(one.dataset, one.noise, one.points, one.seed)
         architecture = architecture_of(one)
-        start = as_tensor(architecture.initial(one.seed))
+        self.packing = architecture.packing().to(device)
+        start = self.pack(as_tensor(architecture.initial(one.seed)))
         self.w = start.repeat(len(self.rows), 1)
         self.loss_gradient = LossGradient(architecture, self.w, one.batch)
         self.x, self.y = as_tensor(self.data.x_train).T.contiguous(), as_tensor(self.data.y_train)
@@ -233,9 +239,7 @@ class Trainer:
         self.lr_max = as_tensor([[experiment.lr_of(variant)] for experiment, variant in self.rows])
         multipliers = {id(experiment): experiment.schedule_of_steps() for experiment in experiments}
         self.multipliers = as_tensor(np.stack([multipliers[id(one)] for one, _ in self.rows], 1)[:, :, None])
-        masks = {id(experiment): torch.zeros_like(start) for experiment in experiments}
-        for experiment in experiments:
-            masks[id(experiment)][decayed_columns(experiment, architecture)] = 1
+        masks = {id(e): self.pack(as_tensor(decayed_mask(e, architecture))) for e in experiments}
         self.whole = Slot(
             w=self.w,
             u=self.loss_gradient.gradient,
@@ -245,9 +249,9 @@ class Trainer:
             momentum=as_tensor([[experiment.momentum] for experiment, _ in self.rows]),
             max_norm=as_tensor([[experiment.max_norm] for experiment, _ in self.rows]),
             start=start,
-            normalised=as_tensor(architecture.normalised()),
-            matrices=architecture.matrices(),
-            share=self.share,
+            normalised=self.pack(as_tensor(architecture.normalised())),
+            matrices=architecture.packed_matrices(),
+            share=share,
             steady=bool((self.multipliers == self.multipliers[0]).all()),
             memory=[self.w],
         )
@@ -262,8 +266,13 @@ class Trainer:
             for step, rows in merge(chains)
         ]
 
-    def share(self, v: Tensor) -> None:
-        """Called with every new v of an adaptive transform; nothing to do in a training."""
+    def pack(self, flat: Tensor) -> Tensor:
+        """Rows (…, P) as the training keeps them."""
+        return flat[..., self.packing]
+
+    def flat(self, packed: Tensor) -> Tensor:
+        """Rows (…, P) as everyone else knows them."""
+        return packed[..., self.packing.argsort()]
 
     def film(self, steps: NDArray, on_step: Callable[[int], None]) -> Tensor:
         """Train through the recorded steps and return the parameters (T, R, P) at each."""
@@ -282,7 +291,7 @@ class Trainer:
                 film[frame] = self.w
                 for row, last in self.frozen.items():
                     film[frame, row] = last
-        return film
+        return self.flat(film)
 
     def step(self, t: int) -> None:
         """Step t = 1, 2, … of all runs: gradient, then every transform of every chain."""

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 Update = Callable[[int], None]
+VECTOR = 64
+"""A multiple of the numbers in a vector register of any CPU."""
 
 
 @dataclass
@@ -32,10 +34,11 @@ class Slot:
         max_norm: largest incoming norm of a unit, (r, 1).
         start: initial parameters, (P,).
         normalised: 1 where a weight feeds LayerNorm, else 0, (P,).
-        matrices: columns and shape (out, in) of every weight matrix.
+        matrices: columns and shape (in, out) of every weight matrix.
         steady: ``lr`` and ``schedule`` never change, so that what follows from them is computed once.
         memory: every tensor that outlives a step, so that training can be rewound.
-        share: called with v, (r, P), whenever an adaptive transform has a new one; a probe lets rows share it.
+        share: called with v, (r, P), whenever an adaptive transform has a new one, if anyone asks: a probe lets rows
+            share it.
     """
 
     w: Tensor
@@ -50,7 +53,7 @@ class Slot:
     matrices: list[tuple[slice, tuple[int, int]]]
     steady: bool = True
     memory: list[Tensor] = field(default_factory=list)
-    share: Callable[[Tensor], object] = lambda v: None
+    share: Callable[[Tensor], object] | None = None
 
     def zeros(self) -> Tensor:
         """A zero tensor of shape (r, P) that is part of the optimizer's state."""
@@ -191,7 +194,7 @@ def project_units(s: Slot) -> Update:
 
     def update(t: int) -> None:
         for matrix in matrices:
-            matrix.mul_((limit / matrix.norm(dim=2, keepdim=True)).clamp_(max=1))
+            matrix.mul_((limit / matrix.norm(dim=1, keepdim=True)).clamp_(max=1))
 
     return update
 
@@ -222,7 +225,8 @@ def scale_by_rms(s: Slot, alpha: float = 0.99, eps: float = 1e-8) -> Update:
 
     def update(t: int) -> None:
         v.mul_(alpha).addcmul_(s.u, s.u, value=1 - alpha)
-        s.share(v)
+        if s.share:
+            s.share(v)
         torch.sqrt(v, out=root)
         s.u.div_(root.add_(eps))
 
@@ -232,6 +236,8 @@ def scale_by_rms(s: Slot, alpha: float = 0.99, eps: float = 1e-8) -> Update:
 @transform
 def scale_by_adam(s: Slot, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Update:
     """Adam: u ← m̂/(√v̂ + ε) with bias-corrected means of u and u² (Kingma & Ba 2015, arXiv 1412.6980)."""
+    if s.share is None:
+        return _fused_adam(s, beta1, beta2, eps)
     m, v, root = s.zeros(), s.zeros(), torch.empty_like(s.u)
 
     def update(t: int) -> None:
@@ -246,6 +252,31 @@ def scale_by_adam(s: Slot, beta1: float = 0.9, beta2: float = 0.999, eps: float 
     return update
 
 
+def _fused_adam(s: Slot, beta1: float, beta2: float, eps: float) -> Update:
+    """The same by torch's own kernel, w ← w − ηm̂/(√v̂ + ε) with w = 0 and η = −1: one pass, but v stays inside it.
+
+    The kernel rounds a tail shorter than a vector differently; with whole vectors, equal rows stay equal to the bit.
+    """
+    size = s.u.numel()
+    buffers = s.u.new_zeros(4, -(-size // VECTOR) * VECTOR)
+    g, direction, m, v = (buffer[:size].view(s.u.shape) for buffer in buffers)
+    s.memory += [m, v]
+    whole = [[buffer] for buffer in (buffers[1], buffers[0], buffers[2], buffers[3])]
+    step = torch.zeros((), device=s.u.device)
+
+    def update(t: int) -> None:
+        g.copy_(s.u)
+        buffers[1].zero_()
+        step.fill_(t)
+        torch._fused_adam_(
+            *whole, [], [step], lr=-1.0, beta1=beta1, beta2=beta2, eps=eps, weight_decay=0.0, amsgrad=False,
+            maximize=False,
+        )  # fmt: skip
+        s.u.copy_(direction)
+
+    return update
+
+
 @transform
 def scale_by_adagrad(s: Slot, eps: float = 1e-10) -> Update:
     """Adagrad: v ← v + u²; u ← u/(√v + ε) (Duchi et al. 2011, JMLR 12)."""
@@ -253,7 +284,8 @@ def scale_by_adagrad(s: Slot, eps: float = 1e-10) -> Update:
 
     def update(t: int) -> None:
         v.addcmul_(s.u, s.u)
-        s.share(v)
+        if s.share:
+            s.share(v)
         torch.sqrt(v, out=root)
         s.u.div_(root.add_(eps))
 

@@ -122,11 +122,14 @@ def test_adam_l2_reaches_the_map_in_the_end():
 
 
 def test_rmsprop_hovers_where_adam_settles():
-    """At a constant η RMSProp's steps do not shrink: it stays about η away from ridge(λ), Adam + L2 does not."""
+    """At a constant η RMSProp's steps do not shrink: it stays about η away from ridge(λ), Adam + L2 does not.
+
+    After 1,000 steps, that is: once the gradient is down to rounding, m/√v is anything, and bursts carry Adam away again.
+    """
     x, y, gradient = regression()
     apart = {}
     for key in ("adam_l2", "rmsprop_l2"):
-        end = settled(key, np.zeros(6), gradient, 5000, lr=0.02, weight_decay=0.1)
+        end = settled(key, np.zeros(6), gradient, 1000, lr=0.02, weight_decay=0.1)
         apart[key] = np.abs(end - ridge(x, y, 0.1)).max()
     assert apart["adam_l2"] <= 1e-8
     assert 0.2 * 0.02 < apart["rmsprop_l2"] < 2 * 0.02
@@ -374,9 +377,10 @@ def test_scale_invariance():
     flat[:, first] *= 1e3  # LayerNorm's ε is then nothing beside the variance
     alpha = 7.0
     flat[1, first] *= alpha
-    loss_gradient = LossGradient(architecture, flat, 40)
+    packing = architecture.packing()
+    loss_gradient = LossGradient(architecture, flat[:, packing], 40)
     loss_gradient.see(x, y)
-    g, w = loss_gradient()[:, first].numpy().copy(), flat[:, first].numpy()
+    g, w = loss_gradient()[:, packing.argsort()][:, first].numpy(), flat[:, first].numpy()
     assert np.linalg.norm(g[0]) > 0
     for k in (0, 1):
         assert abs(g[k] @ w[k]) <= 1e-6 * np.linalg.norm(g[k]) * np.linalg.norm(w[k])

@@ -15,7 +15,7 @@ from engine.claims.claim import Measurement, claim
 from engine.experiment import Experiment
 from engine.mlp import NORM_EPS
 from engine.probe import Step, replay
-from engine.run import Run, decayed_columns, quiet_cpu
+from engine.run import Run, decayed_columns, decayed_mask, quiet_cpu
 from engine.train import DIVERGED_BEYOND
 from engine.transforms import scale_by_rms
 from engine.variants import Variant
@@ -58,8 +58,7 @@ def sgd_forms(run: Run, variant: Variant) -> tuple[Tensor, Tensor, Tensor]:
     """
     lr, weight_decay = run.experiment.lr_of(variant), run.experiment.weight_decay_of(variant)
     start = torch.from_numpy(run.film[-1, run.row(variant.key)].astype(np.float64))
-    decayed = torch.zeros_like(start)
-    decayed[decayed_columns(run.experiment, run.architecture)] = 1
+    decayed = torch.from_numpy(decayed_mask(run.experiment, run.architecture))
     with quiet_cpu(), torch.inference_mode(False), torch.enable_grad():
         w = start.clone().requires_grad_()
         (g,) = torch.autograd.grad(_loss(run, w), w)

@@ -63,26 +63,45 @@ def test_every_activation_is_tested():
 
 
 @every_architecture
-def test_gradient_is_autograds(architecture):
-    flat = random(RUNS, architecture.parameters)
-    gradient = LossGradient(architecture, flat, POINTS)
+@pytest.mark.parametrize("workspace", [engine.mlp.WORKSPACE, 1], ids=["one-piece", "pieces"])
+def test_gradient_is_autograds(architecture, workspace, monkeypatch):
+    monkeypatch.setattr(engine.mlp, "WORKSPACE", workspace)
+    flat, packing = random(RUNS, architecture.parameters), architecture.packing()
+    gradient = LossGradient(architecture, flat[:, packing], POINTS)
+    assert len(gradient.pieces) == (RUNS if workspace == 1 else 1)
     for seed in (1, 2):  # the second call must not see what the first left in its buffers
         x, y = random(POINTS, 2, seed=seed), labels(seed)
-        gradient.see(x.T.contiguous(), y)
+        gradient.see(x.T, y)
         expected = torch.stack([autograd(architecture, row, x, y) for row in flat])
-        torch.testing.assert_close(gradient(), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(gradient()[:, packing.argsort()], expected, rtol=0, atol=1e-12)
+
+
+@every_architecture
+def test_packed_rows_hold_a_block_for_every_layer(architecture):
+    flat = random(RUNS, architecture.parameters)
+    packed = flat[:, architecture.packing()]
+    assert torch.equal(packed[:, architecture.packing().argsort()], flat)
+    matrices = architecture.packed_matrices()
+    for layer, block, (columns, shape) in zip(
+        architecture.layers(flat), architecture.blocks(packed), matrices, strict=True
+    ):
+        assert torch.equal(block, torch.cat([layer.weight, layer.bias[:, :, None]], 2).mT)
+        assert torch.equal(packed[:, columns].unflatten(1, shape), layer.weight.mT)
 
 
 def test_gradient_reads_the_parameters_at_every_call():
     architecture = ARCHITECTURES["4-3-tanh-norm"]
     flat, x, y = random(RUNS, architecture.parameters), random(POINTS, 2, seed=1), labels()
-    gradient = LossGradient(architecture, flat, POINTS)
-    gradient.see(x.T.contiguous(), y)
+    packing = architecture.packing()
+    packed = flat[:, packing]
+    gradient = LossGradient(architecture, packed, POINTS)
+    gradient.see(x.T, y)
     first = gradient().clone()
-    flat.mul_(0.5)
+    packed.mul_(0.5)
     second = gradient()
     assert not torch.allclose(first, second)
-    torch.testing.assert_close(second[1], autograd(architecture, flat[1], x, y), rtol=0, atol=1e-12)
+    expected = autograd(architecture, flat[1] * 0.5, x, y)
+    torch.testing.assert_close(second[1, packing.argsort()], expected, rtol=0, atol=1e-12)
 
 
 def test_gradient_of_certain_models_is_finite():
