@@ -7,10 +7,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
+BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup develop browser run test check format bench picture clean
+.PHONY: help setup develop browser run test check format bench loadtest picture clean
 
 help:
 	@echo 'make run       start the playground at http://localhost:$(PORT)   (another port: make run PORT=8600)'
@@ -18,6 +19,7 @@ help:
 	@echo 'make check     formatting, lint and types, changing nothing'
 	@echo 'make format    format and mend what ruff can mend'
 	@echo 'make bench     measure the figures of the README'
+	@echo 'make loadtest  measure a classroom of students against a server'
 	@echo 'make picture   draw the picture of the README'
 	@echo 'make setup     only set up .venv                        (another Python: make setup PYTHON=python3.13)'
 	@echo 'make clean     remove .venv, caches and generated files'
@@ -42,6 +44,11 @@ $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
+$(BENCH): requirements-bench.txt $(DEVELOPMENT)
+	@echo 'Installing the packages of requirements-bench.txt …'
+	@$(PY) -m pip install --quiet --requirement requirements-bench.txt
+	@touch $@
+
 browser: develop
 	@$(PY) -m tools.browser >/dev/null
 
@@ -61,8 +68,11 @@ format: develop
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: develop browser
+bench: $(BENCH) browser
 	@$(PY) -m bench
+
+loadtest: develop
+	@$(PY) -m bench.loadtest
 
 picture: develop browser
 	$(PY) -m tools.picture

@@ -13,13 +13,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import streamlit
 import torch
 
-from bench import latency, training
+from bench import arithmetic, latency, rivals, training
 from tools.browser import find_browser
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -30,51 +31,105 @@ HEAD = (
     "|---|---|---|---|---|---|---|---|",
 )
 REPEATS, QUICK_REPEATS = 11, 3
+SIX = "six variants × 400 steps"
+AXIS = "246 such models × 400 steps"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table: what is compared, the milliseconds and the ratio of every repeat, and the target."""
+    """One row of the table: what is compared, what both sides measured in every repeat, their ratios, and the target.
+
+    Attributes:
+        name, reference: ours and theirs, in words.
+        theirs, ours: medians are printed, with their unit.
+        ratios: one a repeat, printed in ``form``.
+        target: in words.
+    """
 
     name: str
     reference: str
-    reference_ms: list[float]
-    ours_ms: list[float]
+    theirs: list[float]
+    ours: list[float]
     ratios: list[float]
     target: str
+    unit: str = "ms"
+    form: str = ".1f"
 
     def row(self) -> str:
         """The row in Markdown."""
-        spread = f"{min(self.ratios):.1f}–{max(self.ratios):.1f}"
+        ratio, least, most = (format(f(self.ratios), self.form) for f in (median, min, max))
         return (
-            f"| {self.name} | {self.reference} | {median(self.reference_ms):.0f} ms | {median(self.ours_ms):.0f} ms "
-            f"| **{median(self.ratios):.1f}** | {spread} | {len(self.ratios)} | {self.target} |"
+            f"| {self.name} | {self.reference} | {median(self.theirs):.0f} {self.unit} "
+            f"| {median(self.ours):.0f} {self.unit} | **{ratio}** | {least}–{most} | {len(self.ratios)} "
+            f"| {self.target} |"
         )
 
 
-def training_figure(repeats: int) -> Figure:
-    """How many times faster one batched training is than six torch.optim loops."""
-    times = training.compare(repeats)
-    return Figure(
-        "six variants × 400 steps, film and curves included; MLP 2-16-16-1, 200 points, float32",
-        "six plain torch.optim loops, one thread",
-        [1e3 * plain for plain, _ in times],
-        [1e3 * ours for _, ours in times],
-        [plain / ours for plain, ours in times],
-        "≥ 12 times faster",
+def speed_figure(name: str, reference: str, times: list[tuple[float, float]], target: str, form: str = ".1f") -> Figure:
+    """How many times faster ours is: (theirs, ours) in seconds for each repeat."""
+    theirs, ours = ([1e3 * value for value in side] for side in zip(*times, strict=True))
+    return Figure(name, reference, theirs, ours, [a / b for a, b in times], target, form=form)
+
+
+def training_figures(repeats: int) -> list[Figure]:
+    """Batched trainings beside torch: plain loops and ``vmap(grad)``."""
+    return [
+        speed_figure(
+            f"{SIX}, film and curves included; MLP 2-16-16-1, 200 points, float32",
+            "six plain torch.optim loops, one thread",
+            training.compare(repeats),
+            "≥ 16 times faster",
+        ),
+        speed_figure(
+            f"{SIX}, film included",
+            "`torch.func`: `vmap(grad)` over the six, one thread",
+            rivals.compare_vmap(repeats),
+            "none: a comparison",
+        ),
+        speed_figure(
+            f"λ axis: {AXIS}, both cores",
+            "246 plain torch.optim loops, timed at one λ",
+            training.compare_axis(repeats),
+            "≥ 30 times faster",
+        ),
+    ]
+
+
+def jax_figures(repeats: int) -> tuple[list[Figure], list[str]]:
+    """Batched trainings beside JAX, and a note on its compiling, or on its absence."""
+    if not rivals.has_jax():
+        return [], ["Beside JAX: not measured: JAX is not installed (`make bench` installs it)."]
+    six, compiling = rivals.compare_jax(repeats)
+    axis, compiling_axis = rivals.compare_jax_axis(repeats)
+    figures = [
+        speed_figure(
+            f"{SIX}, film and curves included", "JAX: `jit(vmap(scan))`, one core", six, "≥ 1.0 times as fast", ".2f"
+        ),
+        speed_figure(
+            f"λ axis: {AXIS}, both cores", "JAX: `jit(vmap(scan))`, both cores", axis, "≥ 1.8 times as fast", ".2f"
+        ),
+    ]
+    note = (
+        f"JAX {version('jax')} had compiled before it was timed: {compiling:.1f} s for the six variants and "
+        f"{compiling_axis:.1f} s for the λ axis, again for every new shape; ours compiles nothing."
     )
+    return figures, [note]
 
 
-def axis_figure(repeats: int) -> Figure:
-    """How many times faster the whole λ axis is than as many torch.optim loops."""
-    times = training.compare_axis(repeats)
+def arithmetic_figure(repeats: int, threads: int) -> Figure:
+    """The share of SGEMM's rate that a training reaches."""
+    rates = arithmetic.compare(repeats, threads)
+    sgemm, ours = (list(side) for side in zip(*rates, strict=True))
+    size, cores = arithmetic.SIZE, "one core" if threads == 1 else "both cores"
     return Figure(
-        "λ axis: 246 such models × 400 steps, both cores",
-        "246 plain torch.optim loops, timed at one λ",
-        [1e3 * plain for plain, _ in times],
-        [1e3 * ours for _, ours in times],
-        [plain / ours for plain, ours in times],
-        "≥ 30 times faster",
+        f"arithmetic of {arithmetic.MODELS} models 2-32-32-1 (AdamW, 200 points), {cores}",
+        f"`torch.mm` of {size} × {size} matrices, {cores}",
+        sgemm,
+        ours,
+        [b / a for a, b in rates],
+        "≥ 40 % of its rate",
+        unit="GF/s",
+        form=".0%",
     )
 
 
@@ -87,7 +142,7 @@ def latency_figure(blocks: int) -> Figure:
         [median(bare) for bare, _ in measured],
         [median(ours) for _, ours in measured],
         [median(ours) / median(bare) for bare, ours in measured],
-        "≤ 2.5 times as long",
+        "≤ 2.0 times as long",
     )
 
 
@@ -118,7 +173,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few repeats, and no file is written")
     quick = parser.parse_args().quick
     repeats = QUICK_REPEATS if quick else REPEATS
-    figures, notes = [training_figure(repeats), axis_figure(repeats)], []
+    beside_jax, notes = jax_figures(repeats)
+    figures = [*training_figures(repeats), *beside_jax]
+    figures += [arithmetic_figure(repeats, threads) for threads in (1, 2)]
     if find_browser() is None:
         notes.append("Slider → picture was not measured: no browser was found (`make browser` looks for one).")
     else:

@@ -6,18 +6,19 @@ forward, loss, backward, step) for each variant, from the same initial weights o
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from bench.timing import check_same, seconds, torch_threads
 from engine import VARIANTS, Experiment, Run, train, train_many
 from engine.axis import THREADS, at_lambda, lambdas
 
 EXPERIMENT = Experiment(hidden=(16, 16), points=200, steps=400)
-AGREE = 1e-3
-"""Largest difference of the final train losses: both sides did the same work, up to float32."""
+AXIS = tuple(at_lambda(EXPERIMENT, value) for value in lambdas())
 
 
 def ours() -> Run:
@@ -25,6 +26,11 @@ def ours() -> Run:
     run = train(EXPERIMENT, device="cpu")
     _ = run.curves
     return run
+
+
+def ours_axis() -> Sequence[Run]:
+    """Train the six variants at every λ on two threads; record the last weights alone."""
+    return train_many(AXIS, device="cpu", frames=2, threads=THREADS)
 
 
 def plain(run: Run) -> dict[str, float]:
@@ -51,14 +57,11 @@ def compare(repeats: int) -> list[tuple[float, float]]:
     Raises:
         RuntimeError: the two sides did not train to the same losses.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         run = ours()
-        _check(run, plain(run))
-        return [(_seconds(lambda: plain(run)), _seconds(ours)) for _ in range(repeats)]
-    finally:
-        torch.set_num_threads(threads)
+        ends = plain(run)
+        check_same(final_losses(run), np.array([ends[key] for key in run.experiment.variants]))
+        return [(seconds(lambda: plain(run)), seconds(ours)) for _ in range(repeats)]
 
 
 def compare_axis(repeats: int) -> list[tuple[float, float]]:
@@ -66,19 +69,16 @@ def compare_axis(repeats: int) -> list[tuple[float, float]]:
 
     The plain side is timed at one λ and multiplied: its loops do not know of each other.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    batch = [at_lambda(EXPERIMENT, value) for value in lambdas()]
-
-    def axis() -> None:
-        train_many(batch, device="cpu", frames=2, threads=THREADS)
-
-    try:
+    with torch_threads(1):
         run = ours()
-        axis()
-        return [(len(batch) * _seconds(lambda: plain(run)), _seconds(axis)) for _ in range(repeats)]
-    finally:
-        torch.set_num_threads(threads)
+        ours_axis()
+        return [(len(AXIS) * seconds(lambda: plain(run)), seconds(ours_axis)) for _ in range(repeats)]
+
+
+def final_losses(run: Run) -> NDArray:
+    """The last train loss of every variant of a run, (R,); NaN where it diverged."""
+    gone = np.array([run.diverged[key] is not None for key in run.experiment.variants])
+    return np.where(gone, np.nan, run.metrics_at(slice(-1, None))["train_loss"][0])
 
 
 def _model(run: Run, key: str) -> nn.Sequential:
@@ -108,16 +108,3 @@ def _train_plainly(
         "momentum": exp.momentum,
     }
     exec(VARIANTS[key].snippet(), names)
-
-
-def _check(run: Run, losses: dict[str, float]) -> None:
-    ends = {key: float(values[-1]) for key, values in run.series("train_loss").items()}
-    apart = {key: abs(ends[key] - losses[key]) for key in ends}
-    if max(apart.values()) > AGREE:
-        raise RuntimeError(f"The plain loops and the engine did not train to the same losses: {apart}")
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started

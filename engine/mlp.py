@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,33 +23,41 @@ from torch import Tensor
 
 _aten = torch.ops.aten
 NORM_EPS = 1e-5
-CACHED = 2**18
-"""Entries of an activation that an evaluation keeps at hand: about what fits in a core's cache."""
 WORKSPACE = 1.6e6
-"""Bytes of activations that a gradient fills before it goes on to the next models: what stays in a core's L2 cache."""
+"""Bytes of activations to fill before going on to the next models: what stays in a core's L2 cache."""
 SMALL_PRODUCT = 400
 """Multiply-adds of one matrix product below which torch.bmm leaves MKL for a plain loop, four times slower."""
 
+Call = Callable[[], object]
+"""A torch function with everything it reads and writes bound: what a step is made of."""
+
+
+def _nothing() -> None:
+    """The gradient of the identity."""
+
 
 class Activation(NamedTuple):
-    """A nonlinearity from z into a, which may be z itself, and its gradient in place from a: (d, a) -> d · φ′."""
+    """A nonlinearity as prepared calls: from z into a, (z, a) -> call, and its gradient in place from a, (d, a) -> call
+    that takes d to d · φ′."""
 
-    apply: Callable[[Tensor, Tensor], Tensor]
-    gradient_: Callable[[Tensor, Tensor], object]
+    apply: Callable[[Tensor, Tensor], Call]
+    gradient_: Callable[[Tensor, Tensor], Call]
 
 
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(
-        lambda z, a: torch.tanh(z, out=a), lambda d, a: _aten.tanh_backward.grad_input(d, a, grad_input=d)
+        lambda z, a: partial(torch.tanh, z, out=a),
+        lambda d, a: partial(_aten.tanh_backward.grad_input, d, a, grad_input=d),
     ),
     "relu": Activation(
-        lambda z, a: torch.clamp(z, min=0, out=a),
-        lambda d, a: _aten.threshold_backward.grad_input(d, a, 0, grad_input=d),
+        lambda z, a: partial(torch.clamp, z, min=0, out=a),
+        lambda d, a: partial(_aten.threshold_backward.grad_input, d, a, 0, grad_input=d),
     ),
     "sigmoid": Activation(
-        lambda z, a: torch.sigmoid(z, out=a), lambda d, a: _aten.sigmoid_backward.grad_input(d, a, grad_input=d)
+        lambda z, a: partial(torch.sigmoid, z, out=a),
+        lambda d, a: partial(_aten.sigmoid_backward.grad_input, d, a, grad_input=d),
     ),
-    "identity": Activation(lambda z, a: a.copy_(z), lambda d, a: d),
+    "identity": Activation(lambda z, a: partial(a.copy_, z), lambda d, a: _nothing),
 }
 
 
@@ -141,25 +150,20 @@ class Architecture:
         return flat[0]
 
     def logits(self, flat: Tensor, x: Tensor) -> Tensor:
-        """Logits (R, M) of every run at points x (M, 2), in blocks of runs that stay in cache."""
-        runs, points = len(flat), len(x)
-        block = max(1, min(runs, CACHED // (points * max(self.sizes))))
-        buffers = [flat.new_empty(block, width, points) for width in self.hidden]
-        out = flat.new_empty(runs, 1, points)
-        for start in range(0, runs, block):
-            rows = slice(start, min(start + block, runs))
-            count = rows.stop - start
-            a = x.T.expand(count, 2, points)
-            *hidden, last = self.layers(flat[rows])
-            for layer, buffer in zip(hidden, buffers, strict=True):
-                a = torch.baddbmm(layer.bias[:, :, None], layer.weight, a, out=buffer[:count])
-                if layer.gain is not None and layer.shift is not None:
-                    a.sub_(a.mean(1, keepdim=True))
-                    a.div_(torch.sqrt(a.square().mean(1, keepdim=True) + NORM_EPS))
-                    a.mul_(layer.gain[:, :, None]).add_(layer.shift[:, :, None])
-                ACTIVATIONS[self.activation].apply(a, a)
-            torch.baddbmm(last.bias[:, :, None], last.weight, a, out=out[rows])
-        return out[:, 0]
+        """Logits (R, M) of every run at points x (M, 2), piece by piece in a workspace."""
+        packed, out = flat[:, self.packing().to(flat.device)], flat.new_empty(len(flat), len(x))
+        pieces = _pieces(self, packed, len(x))
+        shown = packed[pieces[0]].clone()
+        workspace = _Workspace(self, packed, len(shown), len(x))
+        workspace.x[:2] = x.T
+        models = _Forward(self, shown, workspace)
+        for rows in pieces:
+            count = rows.stop - rows.start
+            shown[:count] = packed[rows]
+            for call in models.calls:
+                call()
+            out[rows] = models.z[-1][:count, 0]
+        return out
 
 
 def _cutter(flat: Tensor) -> Iterator[Callable[..., Tensor]]:
@@ -178,7 +182,7 @@ def _cutter(flat: Tensor) -> Iterator[Callable[..., Tensor]]:
 
 
 class LossGradient:
-    """The gradient of the mean binary cross-entropy of R models at N points, with every buffer made once.
+    """The gradient of the mean binary cross-entropy of R models at N points, with every buffer and call made once.
 
     Args:
         architecture: the shape of the models.
@@ -187,15 +191,13 @@ class LossGradient:
     """
 
     def __init__(self, architecture: Architecture, packed: Tensor, points: int) -> None:
-        runs = len(packed)
         self.gradient = torch.empty_like(packed)
-        a_model = 2 * points * (sum(architecture.sizes) + 1) * packed.element_size()
-        count = min(runs, -(-runs * a_model // int(WORKSPACE))) if packed.device.type == "cpu" else 1
-        ends = [runs * i // count for i in range(count + 1)]
-        self.workspace = _Workspace(architecture, packed, -(-runs // count), points)
-        self.pieces = [
-            _Piece(architecture, packed[start:stop], self.gradient[start:stop], self.workspace)
-            for start, stop in pairwise(ends)
+        pieces = _pieces(architecture, packed, points)
+        self.workspace = _Workspace(architecture, packed, pieces[0].stop, points)
+        self.calls = [
+            call
+            for rows in pieces
+            for call in _loss_gradient(architecture, packed[rows], self.gradient[rows], self.workspace)
         ]
 
     def see(self, x: Tensor, y: Tensor) -> None:
@@ -205,9 +207,17 @@ class LossGradient:
 
     def __call__(self) -> Tensor:
         """The gradient (R, P), packed, at the points last seen; the same tensor at every call."""
-        for piece in self.pieces:
-            piece()
+        for call in self.calls:
+            call()
         return self.gradient
+
+
+def _pieces(architecture: Architecture, packed: Tensor, points: int) -> list[slice]:
+    """Rows that fill a workspace at a time, the first piece as long as any."""
+    runs, a_model = len(packed), 2 * points * (sum(architecture.sizes) + 1) * packed.element_size()
+    count = min(runs, -(-runs * a_model // int(WORKSPACE))) if packed.device.type == "cpu" else 1
+    size = -(-runs // max(count, 1))
+    return [slice(start, min(start + size, runs)) for start in range(0, runs, size)]
 
 
 class _Workspace:
@@ -226,51 +236,50 @@ class _Workspace:
         self.a = [like.new_ones(runs, width + 1, points) for width in architecture.hidden]
 
 
-class _Piece:
-    """The gradient of some models in a workspace: forward, backward, and the packed rows put together."""
+class _Forward:
+    """Some models in a workspace: the calls that take them from the points to their logits, z[-1] (r, 1, N)."""
 
-    def __init__(self, architecture: Architecture, packed: Tensor, gradient: Tensor, workspace: _Workspace) -> None:
-        runs, points = len(packed), len(workspace.minus_y)
-        self.activation, self.gradient = ACTIVATIONS[architecture.activation], gradient
-        blocks = architecture.blocks(packed)
-        self.transposed = [block.transpose(1, 2) for block in blocks]
-        self.weights = [block[:, :-1] for block in blocks]
+    def __init__(self, architecture: Architecture, packed: Tensor, workspace: _Workspace) -> None:
+        runs, points = len(packed), workspace.x.shape[1]
+        self.activation, self.blocks = ACTIVATIONS[architecture.activation], architecture.blocks(packed)
         self.inputs = [workspace.x.expand(runs, 3, points), *(a[:runs] for a in workspace.a)]
-        self.z = [z[:runs] for z in workspace.z]
-        self.outputs = [a[:, :-1] for a in self.inputs[1:]]
-        self.minus_y, self.share = workspace.minus_y, 1 / points
-        self.norms: list[_Norm | None] = [None] * len(blocks)
+        self.z, self.outputs = [z[:runs] for z in workspace.z], [a[:, :-1] for a in self.inputs[1:]]
+        self.norms: list[_Norm | None] = [None] * len(self.blocks)
         if architecture.layer_norm:
             self.norms[:-1] = [_Norm(*pair, points) for pair in _gains_and_shifts(architecture, packed)]
-        products = [torch.empty_like(block).contiguous() for block in blocks]
-        # As (out = 1, in + 1) the last layer's gradient takes a quarter of the time; its entries lie the same.
-        self.products = [(a, z.transpose(1, 2), g) for a, z, g in zip(self.inputs, self.z, products, strict=True)]
-        self.products[-1] = (self.z[-1], self.inputs[-1].transpose(1, 2), products[-1].transpose(1, 2))
-        self.parts = [g.view(runs, -1) for g in products]
-        self.parts += [g for norm in self.norms if norm for g in (norm.gain_gradient, norm.shift_gradient)]
-        last_product = points * architecture.sizes[-2]
-        self.spread = torch.bmm if last_product >= SMALL_PRODUCT else torch.mul
-
-    def __call__(self) -> None:
-        last = len(self.z) - 1
-        for i, z in enumerate(self.z):
-            torch.bmm(self.transposed[i], self.inputs[i], out=z)
+        self.calls: list[Call] = []
+        for i, (block, a, z) in enumerate(zip(self.blocks, self.inputs, self.z, strict=True)):
+            self.calls.append(partial(torch.bmm, block.transpose(1, 2), a, out=z))
             if norm := self.norms[i]:
-                norm.forward_(z)
-            if i < last:
-                self.activation.apply(z, self.outputs[i])
-        delta = self.z[last].sigmoid_()
-        torch.add(self.minus_y, delta, alpha=self.share, out=delta)
-        for i in range(last, -1, -1):
-            left, right, out = self.products[i]
-            torch.bmm(left, right, out=out)
-            if i:
-                multiply = self.spread if i == last else torch.bmm
-                below = multiply(self.weights[i], self.z[i], out=self.z[i - 1])  # type: ignore[operator]
-                self.activation.gradient_(below, self.outputs[i - 1])
-                if norm := self.norms[i - 1]:
-                    norm.backward_(below)
-        torch.cat(self.parts, 1, out=self.gradient)
+                self.calls.append(partial(norm.forward_, z))
+            if i < len(self.outputs):
+                self.calls.append(self.activation.apply(z, self.outputs[i]))
+
+
+def _loss_gradient(architecture: Architecture, packed: Tensor, gradient: Tensor, workspace: _Workspace) -> list[Call]:
+    """The calls that put the gradient of some models into their packed rows of ``gradient``."""
+    models = _Forward(architecture, packed, workspace)
+    runs, points = len(packed), len(workspace.minus_y)
+    products = [torch.empty_like(block).contiguous() for block in models.blocks]
+    *_, delta = models.z
+    calls: list[Call] = [
+        *models.calls,
+        partial(torch.sigmoid_, delta),
+        partial(torch.add, workspace.minus_y, delta, alpha=1 / points, out=delta),
+        # As (out = 1, in + 1) the last layer's gradient takes a quarter of the time; its entries lie the same.
+        partial(torch.bmm, delta, models.inputs[-1].transpose(1, 2), out=products[-1].transpose(1, 2)),
+    ]
+    spread = torch.bmm if points * architecture.sizes[-2] >= SMALL_PRODUCT else torch.mul
+    for i in range(len(models.outputs) - 1, -1, -1):
+        above, below, weights = models.z[i + 1], models.z[i], models.blocks[i + 1][:, :-1]
+        calls.append(partial(spread if above is delta else torch.bmm, weights, above, out=below))
+        calls.append(models.activation.gradient_(below, models.outputs[i]))
+        if norm := models.norms[i]:
+            calls.append(partial(norm.backward_, below))
+        calls.append(partial(torch.bmm, models.inputs[i], below.transpose(1, 2), out=products[i]))
+    norms = [part for norm in models.norms if norm for part in (norm.gain_gradient, norm.shift_gradient)]
+    calls.append(partial(torch.cat, [*(g.view(runs, -1) for g in products), *norms], 1, out=gradient))
+    return calls
 
 
 def _gains_and_shifts(architecture: Architecture, packed: Tensor) -> list[tuple[Tensor, Tensor]]:

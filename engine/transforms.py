@@ -238,12 +238,12 @@ def scale_by_adam(s: Slot, beta1: float = 0.9, beta2: float = 0.999, eps: float 
     """Adam: u ← m̂/(√v̂ + ε) with bias-corrected means of u and u² (Kingma & Ba 2015, arXiv 1412.6980)."""
     if s.share is None:
         return _fused_adam(s, beta1, beta2, eps)
-    m, v, root = s.zeros(), s.zeros(), torch.empty_like(s.u)
+    m, v, root, share = s.zeros(), s.zeros(), torch.empty_like(s.u), s.share
 
     def update(t: int) -> None:
         m.lerp_(s.u, 1 - beta1)
         v.mul_(beta2).addcmul_(s.u, s.u, value=1 - beta2)
-        s.share(v)
+        share(v)
         unbias = math.sqrt(1 - beta2**t)
         torch.sqrt(v, out=root)
         torch.div(m, root.add_(eps * unbias), out=s.u)
@@ -261,7 +261,6 @@ def _fused_adam(s: Slot, beta1: float, beta2: float, eps: float) -> Update:
     buffers = s.u.new_zeros(4, -(-size // VECTOR) * VECTOR)
     g, direction, m, v = (buffer[:size].view(s.u.shape) for buffer in buffers)
     s.memory += [m, v]
-    whole = [[buffer] for buffer in (buffers[1], buffers[0], buffers[2], buffers[3])]
     step = torch.zeros((), device=s.u.device)
 
     def update(t: int) -> None:
@@ -269,8 +268,8 @@ def _fused_adam(s: Slot, beta1: float, beta2: float, eps: float) -> Update:
         buffers[1].zero_()
         step.fill_(t)
         torch._fused_adam_(
-            *whole, [], [step], lr=-1.0, beta1=beta1, beta2=beta2, eps=eps, weight_decay=0.0, amsgrad=False,
-            maximize=False,
+            [buffers[1]], [buffers[0]], [buffers[2]], [buffers[3]], [], [step], lr=-1.0, beta1=beta1, beta2=beta2,
+            eps=eps, weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
         s.u.copy_(direction)
 

@@ -124,7 +124,7 @@ def test_adam_l2_reaches_the_map_in_the_end():
 def test_rmsprop_hovers_where_adam_settles():
     """At a constant η RMSProp's steps do not shrink: it stays about η away from ridge(λ), Adam + L2 does not.
 
-    After 1,000 steps, that is: once the gradient is down to rounding, m/√v is anything, and bursts carry Adam away again.
+    After 1,000 steps, that is: once the gradient is down to rounding, m/√v is anything, and bursts carry Adam away.
     """
     x, y, gradient = regression()
     apart = {}
