@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -258,19 +259,20 @@ def _fused_adam(s: Slot, beta1: float, beta2: float, eps: float) -> Update:
     The kernel rounds a tail shorter than a vector differently; with whole vectors, equal rows stay equal to the bit.
     """
     size = s.u.numel()
-    buffers = s.u.new_zeros(4, -(-size // VECTOR) * VECTOR)
-    g, direction, m, v = (buffer[:size].view(s.u.shape) for buffer in buffers)
+    whole = s.u.new_zeros(4, -(-size // VECTOR) * VECTOR)
+    g, direction, m, v = (buffer[:size].view(s.u.shape) for buffer in whole)
     s.memory += [m, v]
     step = torch.zeros((), device=s.u.device)
+    kernel = partial(
+        torch._fused_adam_, [whole[1]], [whole[0]], [whole[2]], [whole[3]], [], [step], lr=-1.0, beta1=beta1,
+        beta2=beta2, eps=eps, weight_decay=0.0, amsgrad=False, maximize=False,
+    )  # fmt: skip
 
     def update(t: int) -> None:
         g.copy_(s.u)
-        buffers[1].zero_()
+        direction.zero_()
         step.fill_(t)
-        torch._fused_adam_(
-            [buffers[1]], [buffers[0]], [buffers[2]], [buffers[3]], [], [step], lr=-1.0, beta1=beta1, beta2=beta2,
-            eps=eps, weight_decay=0.0, amsgrad=False, maximize=False,
-        )  # fmt: skip
+        kernel()
         s.u.copy_(direction)
 
     return update
