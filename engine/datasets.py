@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +103,13 @@ def checkerboard(n: int, noise: float, rng: np.random.Generator) -> tuple[NDArra
     return x + noise * rng.normal(size=x.shape), y
 
 
+@lru_cache(maxsize=32)
 def make_data(name: str, noise: float, points: int, seed: int) -> Data:
     """Sample training and test points of one dataset, standardised by the training points' mean and deviation.
 
     More ``points`` extend the same sample: the first N of one seeded pool are the training points, so moving N adds
     or removes points and leaves the rest, and the test points, where they are (up to the standardisation).
+    The last few samples are kept and shared: do not write into them.
 
     Args:
         name: a key of ``DATASETS``.

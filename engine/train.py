@@ -279,6 +279,7 @@ class Trainer:
         film = self.w.new_empty(len(steps), *self.w.shape)
         film[0] = self.w
         stops = np.union1d(steps, np.arange(0, steps[-1], CHECK_EVERY))
+        frames = {step: frame for frame, step in enumerate(steps.tolist())}
         for start, stop in pairwise(stops.tolist()):
             before = [state.clone() for state in self.whole.memory]
             for t in range(start + 1, stop + 1):
@@ -287,10 +288,10 @@ class Trainer:
                     on_step(t)
             if self._newly_diverged():
                 self._replay(before, range(start + 1, stop + 1))
-            for frame in np.flatnonzero(steps == stop).tolist():
-                film[frame] = self.w
+            if stop in frames:
+                film[frames[stop]] = self.w
                 for row, last in self.frozen.items():
-                    film[frame, row] = last
+                    film[frames[stop], row] = last
         return self.flat(film)
 
     def step(self, t: int) -> None:

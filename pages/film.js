@@ -4,6 +4,7 @@
 const players = new WeakMap();
 const FRAMES_PER_SECOND = 14;
 const CELL_AREAS = ["a", "b", "c"];
+const LAMBDA_SLIDER = ".st-key-knob_weight_decay input[type=range]"; // the class that Streamlit gives a widget's key
 
 export default function ({ parentElement, data }) {
   if (!parentElement.querySelector(".film")) return deliver(unpack(data));
@@ -56,6 +57,24 @@ class Player {
     new ResizeObserver(() => this.film && this.drawFields()).observe(this.table);
     window.addEventListener("wdp-reel", () => this.takeReel());
     window.addEventListener("wdp-axis", () => this.offerAxis());
+    // The slider reports to the server on release; what it says to a screen reader changes with every move.
+    new MutationObserver(([{ target }]) => {
+      if (target.matches(LAMBDA_SLIDER)) this.foresee(parseFloat(target.getAttribute("aria-valuetext")));
+    }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-valuetext"] });
+  }
+
+  // While λ's own slider moves, the axis already knows how training ends there; the server's film follows.
+  foresee(weightDecay) {
+    const axis = this.axis(), i = axis ? axis.values.indexOf(weightDecay) : -1;
+    if (i < 0 || !this.root.isConnected) return;
+    if (this.overLambda) this.show(i);
+    else if (this.trained === 1) {
+      this.film = axis;
+      this.frame = i;
+      this.drawFields();
+      this.charts.classList.add("old");
+    } else return;
+    this.root.dataset.foreseen = `${axis.key} ${weightDecay}`;
   }
 
   // A new film is shown over training, or at its λ on the axis if that is what the visitor looks at.
@@ -147,6 +166,7 @@ class Player {
   }
 
   show(frame) {
+    if (!this.overLambda) this.film = this.training;
     const { steps, names } = this.film;
     this.frame = frame;
     this.share = steps.length > 1 ? frame / (steps.length - 1) : 1;

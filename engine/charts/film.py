@@ -21,6 +21,9 @@ FLAT = 1e-4
 """A field whose logits stay within this is drawn without a contour: P(y=1) is 1/2 everywhere."""
 
 
+CAPTION_DIGITS = 7
+"""Significant digits of the numbers under a field: the player rounds them once more, and twice must be as good as once."""
+
 LAST = slice(-1, None)
 EVERY = slice(None)
 
@@ -115,7 +118,7 @@ def _panels(table: Table, frames: slice) -> list[dict[str, Any]]:
     metrics = {key: run.metrics if frames == EVERY else run.metrics_at(frames) for key, run in runs.items()}
 
     def column(name: str, cell: Cell) -> list[float | None]:
-        return numbers(metrics[id(cell.run)][name][:, cell.index])
+        return numbers(metrics[id(cell.run)][name][:, cell.index], CAPTION_DIGITS)
 
     return [
         {

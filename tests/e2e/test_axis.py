@@ -68,3 +68,32 @@ def test_pages_without_the_axis_do_not_offer_it(visit):
     shown.page.wait_for_url(re.compile("/norms"))
     expect(shown.film).to_have_attribute("data-picture", re.compile("norms"))
     expect(shown.film.locator(".views")).to_be_hidden()
+
+
+def test_dragging_the_lambda_slider_shows_the_end_of_training_before_the_server_knows(visit, axis):
+    shown = visit(f"/?{QUICK}").settled()
+    expect(shown.film).to_have_attribute("data-axis", re.compile("axis:"))
+    shown.sent.clear()
+    track = shown.page.locator(".st-key-knob_weight_decay").locator("input[type=range]").first
+    before = shown.pixels("SGD + L2")
+    box = shown.page.locator(".st-key-knob_weight_decay").bounding_box()
+    thumb = track.bounding_box()
+    assert box
+    assert thumb
+    shown.page.mouse.move(box["x"] + box["width"] / 2, thumb["y"] + thumb["height"] / 2)
+    shown.page.mouse.down()
+    shown.page.mouse.move(box["x"] + 0.7 * box["width"], thumb["y"] + thumb["height"] / 2, steps=4)
+    weight_decay = float(track.get_attribute("aria-valuetext") or "nan")
+    assert weight_decay > 0.03
+    expect(shown.film).to_have_attribute("data-foreseen", re.compile(f" {weight_decay:g}$"))
+    loss = shown.cell("SGD + L2").locator("figcaption b").nth(1).inner_text()
+    place = lambdas().index(weight_decay)
+    assert float(loss) == pytest.approx(axis.run.series("test_loss")["sgd_l2"][place], abs=0.00501)
+    assert shown.pixels("SGD + L2") != before
+    assert shown.sent == []
+    foreseen = shown.pixels("SGD + L2")
+    shown.page.mouse.up()
+    shown.page.wait_for_url(re.compile(f"weight_decay={weight_decay:g}"))
+    shown.settled()
+    assert shown.pixels("SGD + L2") == foreseen
+    assert shown.cell("SGD + L2").locator("figcaption b").nth(1).inner_text() == loss
