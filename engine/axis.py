@@ -52,19 +52,24 @@ def anywhere(experiment: Experiment) -> Experiment:
     return at_lambda(experiment, lambdas()[-1])
 
 
-def train_axis(experiment: Experiment, on_step: Callable[[int], None] | None = None) -> Axis:
+def train_axis(
+    experiment: Experiment,
+    on_step: Callable[[int], None] | None = None,
+    pause: Callable[[], bool] = lambda: False,
+) -> Axis:
     """Train an experiment at every λ of the slider, in float64; models without λ are trained once.
 
     Args:
         experiment: its own λ does not matter, unless the Adam family has a λ of its own.
         on_step: called with the number of steps done; what it raises stops the training within 25 steps.
+        pause: asked now and then; the training stands still while it says True.
     """
     decaying = tuple(variant.key for variant in experiment.chosen if variant.has_weight_decay)
     steady = tuple(key for key in experiment.variants if key not in decaying)
     values = lambdas()
     batch = [replace(at_lambda(experiment, value), variants=decaying) for value in values] if decaying else []
     batch += [replace(experiment, variants=steady)] if steady else []
-    runs = train_many(batch, dtype=torch.float64, on_step=on_step, frames=2, threads=THREADS)
+    runs = train_many(batch, dtype=torch.float64, on_step=on_step, pause=pause, frames=2, threads=THREADS)
     film = np.empty((len(values), len(experiment.variants), experiment.parameters))
     diverged: list[dict[str, int | None]] = [{} for _ in values]
     for column, key in enumerate(experiment.variants):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -69,6 +70,7 @@ def train_many(
     dtype: torch.dtype = torch.float32,
     device: str = "auto",
     on_step: Callable[[int], None] | None = None,
+    pause: Callable[[], bool] = lambda: False,
     frames: int = FRAMES,
     threads: int = 1,
 ) -> list[Run]:
@@ -79,6 +81,7 @@ def train_many(
         dtype, device: as for ``train``.
         on_step: called now and then with the number of steps done, as a share of all work where there are several
             blocks of models; what it raises stops the training within 25 steps.
+        pause: asked now and then; the training stands still, calling ``on_step``, while it says True.
         frames: recorded steps, the first and the last among them.
         threads: blocks of models that are trained at a time.
 
@@ -97,7 +100,7 @@ def train_many(
     count = -(-len(rows) // size)
     blocks = [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)]
     make = partial(_film, steps=steps, dtype=dtype, device=where)
-    films = in_blocks(make, blocks, threads, one.steps, on_step or (lambda step: None))
+    films = in_blocks(make, blocks, threads, one.steps, on_step or (lambda step: None), pause)
     film = np.concatenate([film for film, _ in films], axis=1) if count > 1 else films[0][0]
     diverged = [step for _, gone in films for step in gone]
     data = make_data(one.dataset, one.noise, one.points, one.seed)
@@ -135,20 +138,27 @@ def in_blocks(
     threads: int,
     steps: int,
     on_step: Callable[[int], None],
+    pause: Callable[[], bool],
 ) -> list[Any]:
     """Do ``work(block, report)`` for every block, so many at a time; what ``on_step`` raises stops them all.
 
     ``on_step`` is called in the caller's thread, since that is where a page may be told that its visitor moved on.
     """
     if len(blocks) == 1 or threads == 1:
-        return [
-            work(block, lambda step, done=done: on_step((done * steps + step) // len(blocks)))  # type: ignore[misc]
-            for done, block in enumerate(blocks)
-        ]
+
+        def here(done: int, step: int) -> None:
+            on_step((done * steps + step) // len(blocks))
+            while pause():
+                time.sleep(POLL)
+                on_step((done * steps + step) // len(blocks))
+
+        return [work(block, partial(here, done)) for done, block in enumerate(blocks)]
     stop, done = threading.Event(), [0] * len(blocks)
 
     def at_work(number: int) -> Any:
         def report(step: int) -> None:
+            while pause() and not stop.is_set():
+                time.sleep(POLL)
             if stop.is_set():
                 raise CancelledError
             done[number] = step

@@ -7,11 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-TRAININGS_AT_ONCE = 2
-"""Simultaneous trainings of the whole server; further ones wait their turn."""
-
 _POLL = 0.05
-_slots = threading.BoundedSemaphore(TRAININGS_AT_ONCE)
 
 
 class Shelf:
@@ -53,13 +49,3 @@ class Shelf:
             with self._lock:
                 del self._busy[key]
             mine.set()
-
-
-def with_slot(work: Callable[[], Any], pulse: Callable[[], None]) -> Any:
-    """Do heavy work when one of the server's slots is free."""
-    while not _slots.acquire(timeout=_POLL):
-        pulse()
-    try:
-        return work()
-    finally:
-        _slots.release()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 import torch
@@ -22,9 +23,14 @@ from engine.charts.film import film, reel
 from engine.charts.table import Table, signature_table
 from engine.claims import Claim, Measurement
 from engine.experiment import budgeted
+from engine.presets import PRESETS
 from pages import _controls, _film
-from pages._shared import Shelf, with_slot
+from pages._shared import Shelf
+from pages._turns import Turns
 
+T = TypeVar("T")
+
+TURNS = Turns()
 RUNS = Shelf(200, lambda runs: sum(run.film.nbytes + 200_000 for run in runs))
 FILMS = Shelf(40)
 REELS = Shelf(200)
@@ -54,6 +60,19 @@ def warm_up() -> None:
     _ = train(Experiment(steps=20)).curves
     gc.collect()
     gc.freeze()
+    threading.Thread(target=_warm_presets, daemon=True).start()
+
+
+def _warm_presets() -> None:
+    """Train the default experiment and the presets, each while nobody wants a picture."""
+    for query in ({}, *PRESETS.values()):
+        exp = Experiment.from_query(query)[0]
+        work = partial(train_many, [exp], dtype=torch.float64)
+        TURNS.behind(lambda wanted, exp=exp, work=work: RUNS.get((exp,), work, _go_on), _go_on)  # type: ignore[misc]
+
+
+def _go_on() -> None:
+    """The pulse of work that nobody can cancel."""
 
 
 def wide() -> None:
@@ -120,22 +139,40 @@ def trained_together(experiments: Sequence[Experiment]) -> list[Run]:
     line = st.empty()
     chosen, notices = budgeted(experiments)
     one, models = chosen[0], sum(len(exp.variants) for exp in chosen)
-    started = last = time.monotonic()
+    started, share = time.monotonic(), 0.0
+    tell = _now_and_then(line.progress)
 
-    def on_step(step: int) -> None:
-        nonlocal last
-        pulse()
-        now = time.monotonic()
-        if now - started > PATIENCE and now - last > 0.1:
-            last = now
-            line.progress(step / one.steps, f"Training {models} models: step {step:,} of {one.steps:,}")
+    def ahead(count: int) -> None:
+        if time.monotonic() - started > PATIENCE:
+            tell(share, f"{count} ahead of you")
 
-    def work() -> list[Run]:
-        return with_slot(lambda: train_many(chosen, dtype=torch.float64, on_step=on_step), pulse)
+    def work(give_way: Callable[[], None]) -> list[Run]:
+        def on_step(step: int) -> None:
+            nonlocal share
+            pulse()
+            share = step / one.steps
+            if time.monotonic() - started > PATIENCE:
+                tell(share, f"Training {models} models: step {step:,} of {one.steps:,}")
+            give_way()
 
-    runs = RUNS.get(tuple(chosen), work, pulse)
+        return train_many(chosen, dtype=torch.float64, on_step=on_step)
+
+    runs = RUNS.get(tuple(chosen), lambda: TURNS.take(work, pulse, ahead), pulse)
     _describe(line, runs[0], models, notices)
     return runs
+
+
+def replayed(kind: str, run: Run, work: Callable[[Run, Callable[[int], None]], T]) -> T:
+    """What ``work(run, on_step)`` makes of the training taken again, in turn with the others; once for all sessions."""
+
+    def turn(give_way: Callable[[], None]) -> Any:
+        def on_step(step: int) -> None:
+            pulse()
+            give_way()
+
+        return work(run, on_step)
+
+    return shared(kind, run, lambda: TURNS.take(turn, pulse))
 
 
 def shared(kind: str, run: Run, work: Callable[[], Any]) -> Any:
@@ -176,16 +213,18 @@ def lambda_axis(exp: Experiment) -> None:
     if state.get("axis_sent") == shared_by_all:
         return
     line = st.empty()
+    tell = _now_and_then(line.progress)
     if len(lambdas()) * shared_by_all.cost > AXIS_BUDGET:
         line.caption("The whole λ axis is more than this page trains at once: fewer steps, points or units allow it.")
         return
 
     def on_step(step: int) -> None:
         pulse()
-        line.progress(min(step / exp.steps, 1.0), f"Training the whole λ axis: {len(lambdas())} values")
+        tell(min(step / exp.steps, 1.0), f"Training the whole λ axis: {len(lambdas())} values")
 
     def work() -> bytes:
-        return axis_film(with_slot(lambda: train_axis(shared_by_all, on_step), pulse), axis_key(exp))
+        axis = TURNS.behind(lambda wanted: train_axis(shared_by_all, on_step, wanted), pulse)
+        return axis_film(axis, axis_key(exp))
 
     _film.offer_axis(AXES.get(shared_by_all, work, pulse))
     line.empty()
@@ -268,6 +307,19 @@ def verdict(claim: Claim, found: list[Measurement] | str) -> str:
     source = f"[{claim.source}]({claim.link})" if claim.link else claim.source
     lines.append(f":small[{source} · `{claim.test}`]")
     return "  \n".join(lines) if isinstance(found, str) else "\n".join(lines)
+
+
+def _now_and_then(tell: Callable[[float, str], Any]) -> Callable[[float, str], None]:
+    """``tell``, at most ten times a second: every call is a message to the browser."""
+    last = 0.0
+
+    def seldom(share: float, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.1:
+            last = time.monotonic()
+            tell(share, text)
+
+    return seldom
 
 
 def _describe(line: st.delta_generator.DeltaGenerator, run: Run, models: int, notices: list[str]) -> None:

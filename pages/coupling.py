@@ -16,7 +16,6 @@ from engine.rates import Rates, effective_rates, measurable, paired
 from engine.variants import Variant
 from pages import _coupling_words as words
 from pages import _ui
-from pages._shared import with_slot
 
 
 def body(experiment: Experiment) -> None:
@@ -25,7 +24,7 @@ def body(experiment: Experiment) -> None:
     members = families(run) if affordable(run.experiment) else {}
 
     def found() -> dict[str, Rates]:
-        return _ui.shared("rates", run, lambda: with_slot(lambda: effective_rates(run, _pulse), _ui.pulse))
+        return _ui.replayed("rates", run, effective_rates)
 
     def apart(theme: str = "light") -> Picture:
         return pair_curves(run.steps, {(a, b): words.apart(run, a, b) for a, b in pairs(run)})
@@ -50,10 +49,6 @@ def body(experiment: Experiment) -> None:
     _ui.downloads(shown | {f"Decay rates, {family}": partial(panel, family) for family in members})
     _ui.measured(run, [claims.sgd_pair_is_equal, claims.slope_of_each, claims.divided_rate, claims.momentum_rate])
     _ui.rules(run)
-
-
-def _pulse(step: int) -> None:
-    _ui.pulse()
 
 
 def families(run: Run) -> dict[str, list[Variant]]:

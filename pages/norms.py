@@ -20,7 +20,6 @@ from engine.measure import free_decay_curves, histogram, layer_series, weight_tr
 from engine.probe import affordable
 from pages import _norms_words as words
 from pages import _ui
-from pages._shared import with_slot
 
 T = TypeVar("T")
 VIEWS: dict[str, str] = {
@@ -71,7 +70,7 @@ def body(experiment: Experiment) -> None:
         shown[f"{VIEWS[view]} {i + 1}"] = partial(detail, run, view, i)
     _ui.downloads(shown)
     if view != "settled" and affordable(run.experiment):
-        replayed("averages", run, averages)  # what the claims ask for, where a newer move can end it
+        _ui.replayed("averages", run, averages)  # what the claims ask for, where a newer move can end it
     _ui.measured(run, CLAIMS.get(view, [claims.free_decay_factor, claims.ema_view]))
     _ui.rules(run)
 
@@ -120,14 +119,9 @@ def boxes(run: Run) -> Picture:
 # ---- the equilibrium -------------------------------------------------------------------------------------------
 
 
-def replayed(kind: str, run: Run, work: Callable[..., T]) -> T:
-    """What ``work(run, on_step)`` takes from a replay, shared by all sessions."""
-    return _ui.shared(kind, run, lambda: with_slot(lambda: work(run, lambda step: _ui.pulse()), _ui.pulse))
-
-
 def found(run: Run) -> list[Motion]:
     """The motion of the layers."""
-    return replayed("motions", run, motions)
+    return _ui.replayed("motions", run, motions)
 
 
 def settled(run: Run, moved: list[Motion]) -> list[Picture]:

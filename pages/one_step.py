@@ -18,7 +18,6 @@ from engine.groups import entry_of, named_tensors
 from engine.latex import par, tex
 from engine.variants import Variant
 from pages import _ui
-from pages._shared import with_slot
 
 PICKS = {
     "largest": "the largest weight",
@@ -40,11 +39,7 @@ def body(experiment: Experiment) -> None:
     run = _ui.trained(experiment)
     places = st.columns([3, 3, 5], gap="medium")
     variant, t = chosen_step(run, places[0], places[2])
-    step: Anatomy = _ui.shared(
-        f"step {variant.key} {t}",
-        run,
-        lambda: with_slot(lambda: anatomy(run, variant, t, lambda _: _ui.pulse()), _ui.pulse),
-    )
+    step: Anatomy = _ui.replayed(f"step {variant.key} {t}", run, lambda run, see: anatomy(run, variant, t, see))
     if not np.isfinite(step.after).all():
         st.info(
             f"{variant.title} left the finite numbers in this very step: choose another variant, or a smaller η or λ."

@@ -1,10 +1,10 @@
-"""Work shared by sessions: computed once, bounded, and given up at once by who has moved on."""
+"""Work shared by sessions: computed once, bounded, and given up by who has moved on."""
 
 import threading
 
 import pytest
 
-from pages._shared import TRAININGS_AT_ONCE, Shelf, with_slot
+from pages._shared import Shelf
 
 
 class MovedOn(Exception):
@@ -75,30 +75,6 @@ def test_waiting_for_another_session_ends_when_the_visitor_moves_on():
         shelf.get("k", work, leave)
     gate.set()
     thread.join(10)
-
-
-def test_only_so_many_train_at_once_and_waiting_can_be_left():
-    gate, inside = threading.Event(), threading.Semaphore(0)
-
-    def work():
-        inside.release()
-        gate.wait(10)
-
-    threads = [threading.Thread(target=with_slot, args=(work, idle)) for _ in range(TRAININGS_AT_ONCE)]
-    for thread in threads:
-        thread.start()
-    for _ in threads:
-        assert inside.acquire(timeout=10)
-
-    def leave():
-        raise MovedOn
-
-    with pytest.raises(MovedOn):
-        with_slot(lambda: pytest.fail("no slot was free"), leave)
-    gate.set()
-    for thread in threads:
-        thread.join(10)
-    assert with_slot(lambda: "free again", leave) == "free again"
 
 
 def test_a_result_too_large_for_the_shelf_is_given_but_not_kept():

@@ -22,7 +22,7 @@ FLAT = 1e-4
 
 
 CAPTION_DIGITS = 7
-"""Significant digits of the numbers under a field: the player rounds them once more, and twice must be as good as once."""
+"""Significant digits of the numbers under a field, which the player rounds once more."""
 
 LAST = slice(-1, None)
 EVERY = slice(None)

@@ -88,3 +88,20 @@ def test_progress_rises_to_the_end():
     train_axis(replace(SMALL, steps=400), asked.append)
     assert asked == sorted(asked)
     assert asked[-1] <= 400
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_training_stands_still_while_somebody_else_is_wanted(threads):
+    batch = [at_lambda(SMALL, value) for value in lambdas()]
+    still, calls = [True], []
+
+    def on_step(step):
+        calls.append(step)
+        if len(calls) == 6:
+            assert len(set(calls)) == 1  # it has not moved
+            still.clear()
+
+    runs = train_many(batch, dtype=torch.float64, threads=threads, on_step=on_step, pause=lambda: bool(still))
+    assert calls[-1] > calls[0]
+    alone = train(batch[3], dtype=torch.float64)
+    np.testing.assert_allclose(runs[3].film, alone.film, rtol=1e-9, atol=1e-9)
