@@ -20,7 +20,7 @@ from engine.datasets import Data, make_data
 from engine.experiment import Experiment
 from engine.mlp import LossGradient
 from engine.run import Run, architecture_of, decayed_mask, quiet_cpu
-from engine.transforms import Slot, Transform, Update, merge
+from engine.transforms import Slot, Transform, Update, bridge, merge
 from engine.variants import VARIANTS, Variant
 
 FRAMES = 41
@@ -271,10 +271,16 @@ class Trainer:
 
     def _bind(self, chains: list[tuple[Transform, ...]]) -> list[Update]:
         by_row = ("w", "u", "lr", "schedule", "weight_decay", "momentum", "max_norm")
-        return [
-            step.init(replace(self.whole, **{name: getattr(self.whole, name)[rows] for name in by_row}))
-            for step, rows in merge(chains)
-        ]
+        updates = []
+        for step, own in bridge(merge(chains)):
+            rows = slice(own[0], own[-1] + 1)
+            slot = replace(self.whole, **{name: getattr(self.whole, name)[rows] for name in by_row})
+            if len(own) < len(slot.w):
+                has_it = torch.zeros_like(slot.lr)
+                has_it[[row - rows.start for row in own]] = 1
+                slot.weight_decay = slot.weight_decay * has_it
+            updates.append(step.init(slot))
+        return updates
 
     def pack(self, flat: Tensor) -> Tensor:
         """Rows (…, P) as the training keeps them."""

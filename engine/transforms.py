@@ -17,6 +17,12 @@ import torch
 from torch import Tensor
 
 Update = Callable[[int], None]
+IDLE_AT_ZERO = {"add_l2", "add_pull_to_start", "shrink_weights", "soft_threshold"}
+"""Transforms that leave rows with λ = 0 as they are."""
+
+BRIDGE = 4
+"""Rows that such a transform rather passes over than being called twice."""
+
 VECTOR = 64
 """A multiple of the numbers in a vector register of any CPU."""
 
@@ -123,6 +129,22 @@ def merge(chains: list[tuple[Transform, ...]]) -> list[tuple[Transform, slice]]:
             else:
                 merged.append((chosen, slice(row, row + 1)))
     return merged
+
+
+def bridge(merged: list[tuple[Transform, slice]]) -> list[tuple[Transform, list[int]]]:
+    """Join the calls of a transform on both sides of a few rows that do not have it, where it can pass over them.
+
+    Returns:
+        (transform, its rows); where they are no neighbours, the rows between are to be given λ = 0.
+    """
+    bridged: list[tuple[Transform, list[int]]] = []
+    for step, rows in merged:
+        own, last = list(range(rows.start, rows.stop)), bridged[-1] if bridged else None
+        if last and last[0] == step and step.name in IDLE_AT_ZERO and 0 < rows.start - last[1][-1] <= BRIDGE + 1:
+            last[1].extend(own)
+        else:
+            bridged.append((step, own))
+    return bridged
 
 
 @transform

@@ -58,22 +58,25 @@ class Player {
     window.addEventListener("wdp-reel", () => this.takeReel());
     window.addEventListener("wdp-axis", () => this.offerAxis());
     // The slider reports to the server on release; what it says to a screen reader changes with every move.
+    // Drawing waits for the next frame, so that a report leaves first.
     new MutationObserver(([{ target }]) => {
-      if (target.matches(LAMBDA_SLIDER)) this.foresee(parseFloat(target.getAttribute("aria-valuetext")));
+      if (!target.matches(LAMBDA_SLIDER)) return;
+      cancelAnimationFrame(this.foreseeing);
+      this.foreseeing = requestAnimationFrame(() => this.foresee(parseFloat(target.getAttribute("aria-valuetext"))));
     }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-valuetext"] });
   }
 
   // While λ's own slider moves, the axis already knows how training ends there; the server's film follows.
   foresee(weightDecay) {
     const axis = this.axis(), i = axis ? axis.values.indexOf(weightDecay) : -1;
-    if (i < 0 || !this.root.isConnected) return;
+    if (i < 0 || !this.root.isConnected || (!this.overLambda && this.trained < 1)) return;
     if (this.overLambda) this.show(i);
-    else if (this.trained === 1) {
+    else if (weightDecay !== this.training.weight_decay) {
       this.film = axis;
       this.frame = i;
       this.drawFields();
       this.charts.classList.add("old");
-    } else return;
+    } else if (this.film !== this.training) this.take(this.training);
     this.root.dataset.foreseen = `${axis.key} ${weightDecay}`;
   }
 
@@ -279,9 +282,9 @@ class Player {
     // Grid points are cell corners of the window, pixel centres of the small image: stretch by half a pixel each side.
     const sx = width / (grid - 1), sy = height / (grid - 1);
     context.drawImage(this.paint(values, scale[frame][index]), -sx / 2, -sy / 2, sx * grid, sy * grid);
+    context.drawImage(this.pointsLayer(canvas, ratio), 0, 0);
     context.save();
     context.scale(ratio, ratio);
-    this.drawPoints(context, canvas.clientWidth, canvas.clientHeight);
     this.drawContour(context, values, canvas.clientWidth / (grid - 1), canvas.clientHeight / (grid - 1));
     context.restore();
   }
@@ -330,6 +333,19 @@ class Player {
     context.lineWidth = 2.2;
     context.strokeStyle = this.palette.ink;
     context.stroke(path);
+  }
+
+  // The points are the same in every cell and at every λ: drawn once, copied often.
+  pointsLayer({ width, height, clientWidth, clientHeight }, ratio) {
+    const { train, test, window: shown } = this.film;
+    const key = JSON.stringify([width, height, this.dark, shown, train, test]);
+    if (this.points?.key !== key) {
+      const layer = new OffscreenCanvas(width, height), context = layer.getContext("2d");
+      context.scale(ratio, ratio);
+      this.drawPoints(context, clientWidth, clientHeight);
+      this.points = { key, layer };
+    }
+    return this.points.layer;
   }
 
   // One path a class and kind of point: a stroke for each of a thousand points would cost more than the field.

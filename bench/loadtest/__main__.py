@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bench.__main__ import machine
 from bench.loadtest.process import PROC, cores
-from bench.loadtest.rows import HEAD, QUICK, ROWS, Line, Scale
+from bench.loadtest.rows import QUICK, ROWS, Scale
+from bench.loadtest.table import HEAD, Line
 
 RESULTS = Path(__file__).parents[1] / "CLASSROOM.md"
 HOW = (
@@ -28,7 +29,7 @@ def report(lines: Sequence[Line]) -> str:
     notes = [f"- {line.what.partition(':')[0]}: {'; '.join(line.notes)}." for line in lines if line.notes]
     errors = [f"- {line.what.partition(':')[0]}, error: {text}" for line in lines for text in sorted(set(line.errors))]
     theirs, mine = cores()
-    pinning = "The server had a core to itself." if theirs != mine else "Server and students shared the one core."
+    pinning = "The server was held to one core, the students to the others." if theirs != mine else "One core for all."
     table = "\n".join([*HEAD, *(line.row() for line in lines)])
     return "\n\n".join(["# Classroom", HOW, table, "\n".join([*notes, *errors]), f"{pinning} {machine()}"]) + "\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -13,10 +13,13 @@ from bench.latency import ROOT
 from bench.loadtest import students as at
 from bench.loadtest.client import PATIENCE, Answer, App, Tab
 from bench.loadtest.process import Clock, Server, pinned
+from bench.loadtest.table import Line, milliseconds, percentile, pictures, problems
 
 APP = ROOT / "app.py"
 GROWTH = 1.05
 """Memory after all reruns over memory after the first tenth that counts as flat."""
+ARRIVALS = 25
+"""A second, of those who come and drop."""
 IDLE = 0.05
 """Share of a core below which nobody trains."""
 
@@ -41,61 +44,6 @@ class Scale:
 QUICK = Scale(students=0.03, seconds=3, think=0.1, reruns=60, drops=10, blocks=3, values=2)
 
 
-@dataclass
-class Line:
-    """One line of the table; times in seconds, None for what does not apply."""
-
-    what: str
-    times: Sequence[float]
-    errors: list[str] = field(default_factory=list)
-    target: str = ""
-    met: bool | None = None
-    cpu: float | None = None
-    rerun_cpu: float | None = None
-    memory: tuple[float, float] | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def row(self) -> str:
-        """The line in Markdown."""
-        p50, p95, most = (f"{1e3 * percentile(self.times, q):.0f} ms" if self.times else "–" for q in (50, 95, 100))
-        verdict = "" if self.met is None else " **met**" if self.met else " **missed**"
-        cells = (
-            self.what,
-            f"{self.target}{verdict}",
-            str(len(self.times)),
-            p50,
-            p95,
-            most,
-            str(len(self.errors)),
-            "–" if self.cpu is None else f"{100 * self.cpu:.0f} %",
-            "–" if self.rerun_cpu is None else f"{1e3 * self.rerun_cpu:.1f} ms",
-            "–" if self.memory is None else f"{self.memory[0]:.0f} → {self.memory[1]:.0f} MB",
-        )
-        return f"| {' | '.join(cells)} |"
-
-
-HEAD = (
-    "| what | target | n | p50 | p95 | max | errors | server CPU | CPU a rerun | server memory |",
-    "|---|---|---|---|---|---|---|---|---|---|",
-)
-
-
-def percentile(values: Sequence[float], q: float) -> float:
-    """The smallest value that at least q percent of all values do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * q // 100).__int__() - 1)]
-
-
-def pictures(answers: Sequence[Answer]) -> list[float]:
-    """Seconds to the picture, of the answers that brought one."""
-    return [answer.picture for answer in answers if answer.picture is not None]
-
-
-def problems(answers: Sequence[Answer]) -> list[str]:
-    """All that went wrong, each with its page."""
-    return [f"{problem} (page {answer.page or '1'})" for answer in answers for problem in answer.problems]
-
-
 def classroom(name: str, number: int, think: float, limit: float) -> Callable[[Scale, Path], list[Line]]:
     """A class that moves λ over pictures that others have seen, and the same class in front of the bare app."""
 
@@ -106,7 +54,7 @@ def classroom(name: str, number: int, think: float, limit: float) -> Callable[[S
         theirs = _class(at.written(folder, "bare"), at.bare, plain, scale.seconds / 2)
         ours = _class(APP, at.playground, room, scale.seconds)
         ours.what = f"{name}: {room.students} students, {room.think:g} s think, warm, all pages"
-        theirs.what = "the same class in the bare app"
+        theirs.what = f"{name} in the bare app"
         ours.target = f"p95 ≤ {1e3 * limit:.0f} ms, no errors"
         ours.met = bool(ours.times) and percentile(ours.times, 95) <= limit and not ours.errors
         return [ours, theirs]
@@ -130,8 +78,11 @@ async def _in_class(server: Server, app: App, room: at.Room, seconds: float) -> 
     reruns = len(lesson.moves) + len(came)
     wrong = at.wrong_pictures(lesson.moves) if room.pages != ("",) else []
     ended = [answer.finished for answer in lesson.moves if answer.finished is not None]
-    notes = [f"to the end of the script p50 {_ms(ended, 50)}, p95 {_ms(ended, 95)}",
-             f"{len(came)} came during it, opening p95 {_ms(pictures(came), 95)}", *_shares(spent)]  # fmt: skip
+    notes = [
+        f"to the end of the script p50 {milliseconds(ended, 50)}, p95 {milliseconds(ended, 95)}",
+        f"{len(came)} came during it, opening p95 {milliseconds(pictures(came), 95)}",
+        *_shares(spent),
+    ]
     if room.pages != ("",):
         notes.append(f"{sum(bool(a.film) and a.page == '' for a in lesson.moves)} pictures compared with the engine")
     everything = [*warm_up, *lesson.openings, *lesson.moves]
@@ -148,7 +99,7 @@ def cold(scale: Scale, folder: Path) -> list[Line]:
         app = at.playground(server.url)
         asyncio.run(at.warm(app, at.Room(1, 0, pages=("",), values=at.VALUES[:1])))
         ours = asyncio.run(_openings(server, app, [at.seeded(1000 + seat) for seat in range(number)]))
-    theirs.what = "as many open the bare app at once"
+    theirs.what = "cold60 in the bare app"
     ours.what = f"cold60: {number} students open page 1 at once, each at a seed never seen"
     ours.target = f"p95 ≤ {limit:.0f} s, right pictures, no errors"
     ours.met = len(ours.times) == number and percentile(ours.times, 95) <= limit and not ours.errors
@@ -167,7 +118,8 @@ async def _openings(server: Server, app: App, queries: list[str]) -> Line:
     errors = problems(answers) + ["no picture in time" for time_ in pictures(answers) if time_ > PATIENCE]
     films = [(a.film, query) for a, query in zip(answers, queries, strict=True) if query and a.film]
     errors += [words for film, query in films if (words := at.wrong(film, at.experiment_of(query)))]
-    notes = [f"{len(films)} pictures compared with the engine", f"all scripts ended after {spent.wall:.1f} s"]
+    notes = [f"all scripts ended after {spent.wall:.1f} s"]
+    notes += [f"{len(films)} pictures compared with the engine"] if films else []
     return Line("", pictures(answers), errors, cpu=spent.server / spent.wall, rerun_cpu=spent.server / len(queries),
                 memory=(memory, after), notes=[*notes, *_shares(spent)])  # fmt: skip
 
@@ -199,6 +151,9 @@ async def _memory(server: Server, app: App, scale: Scale) -> Line:
                 answer = await tab.move(rng.choice(values))
             answer.film = b""
             answers.append(answer)
+            if answer.problems:
+                tab.drop()
+                tab = None
             if len(answers) % max(1, scale.reruns // 10) == 0:
                 marks.append(server.memory())
         if tab:
@@ -248,28 +203,29 @@ async def _dropped(server: Server, app: App, scale: Scale) -> list[Line]:
     share = busy.server / busy.wall
     notes = [f"5 s after the last: {100 * share:.1f} % of a core over 3 s, threads {threads} before and {idle} after",
              f"all came and went in {spent.wall:.1f} s", *_shares(spent)]  # fmt: skip
+    what = f"drop: 5 others while {scale.drops} come, {ARRIVALS} a second, ask for a seed never seen, and drop"
     return [
-        Line(f"drop: 5 others while {scale.drops} come, ask for a seed never seen, and drop", pictures(meanwhile),
+        Line(what, pictures(meanwhile),
              errors, "the server stays up, nothing trains on afterwards, no errors",
              not errors and share < IDLE and idle <= threads + 2 and bool(after), spent.server / spent.wall,
              memory=(memory, server.memory()), notes=notes),
-        Line("the same 5 before", pictures(before), problems(before)),
+        Line("drop: the same 5 before", pictures(before), problems(before)),
     ]  # fmt: skip
 
 
 async def _come_and_go(app: App, count: int) -> None:
-    rng, gate = random.Random(0), asyncio.Semaphore(20)
+    rng = random.Random(0)
 
-    async def visitor(seed: int) -> None:
-        async with gate:
-            tab = Tab(app, "", at.seeded(seed))
-            asked = asyncio.create_task(tab.open())
-            await asyncio.wait([asked], timeout=rng.uniform(0.05, 0.5))
-            tab.drop()
-            asked.cancel()
-            await asyncio.wait([asked])
+    async def visitor(seat: int) -> None:
+        await asyncio.sleep(seat / ARRIVALS)
+        tab = Tab(app, "", at.seeded(2000 + seat))
+        asked = asyncio.create_task(tab.open())
+        await asyncio.wait([asked], timeout=rng.uniform(0.05, 0.5))
+        tab.drop()
+        asked.cancel()
+        await asyncio.wait([asked])
 
-    await asyncio.gather(*(visitor(2000 + seat) for seat in range(count)))
+    await asyncio.gather(*(visitor(seat) for seat in range(count)))
 
 
 async def _watch(tabs: list[Tab], values: Sequence[str], during: asyncio.Task[None]) -> list[Answer]:
@@ -329,16 +285,12 @@ async def _rates(ours: Server, theirs: Server, scale: Scale) -> list[Line]:
         line.rerun_cpu = costs[side] / max(1, counts[side])
         line.memory = (memory[side], sides[side][2].memory())
     lines[0].what = f"rate: 8 tabs on page 1 as fast as it answers, {median(rates[0]):.0f} reruns/s"
-    lines[1].what = f"one slider and one Altair chart, {median(rates[1]):.0f} reruns/s"
+    lines[1].what = f"rate: one slider and one Altair chart, {median(rates[1]):.0f} reruns/s"
     lines[0].target = f"reruns/s ≥ 1.0 × those of one Altair chart: {median(ratios):.2f}"
     lines[0].met = median(ratios) >= 1.0 and not lines[0].errors
     lines[0].notes = [f"ratios of {len(ratios)} alternating blocks {min(ratios):.2f}–{max(ratios):.2f}",
                       f"other processes took {100 * median(others):.0f} % of a core"]  # fmt: skip
     return lines
-
-
-def _ms(values: Sequence[float], q: float) -> str:
-    return f"{1e3 * percentile(values, q):.0f} ms" if values else "–"
 
 
 def _shares(spent: Clock) -> list[str]:

@@ -13,8 +13,8 @@ from streamlit.proto.Slider_pb2 import Slider
 
 from bench.latency import ROOT, served
 from bench.loadtest.client import KEPT_RUNS, Answer, App, Tab, widget_state
-from bench.loadtest.rows import HEAD, Line, percentile, problems
 from bench.loadtest.students import PAGES, VALUES, Classroom, Room, film_header, playground, wrong, wrong_pictures
+from bench.loadtest.table import HEAD, Line, percentile, problems
 from engine import Experiment, train
 from engine.charts.film import film
 from engine.charts.table import signature_table

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from engine import VARIANTS, Experiment, train
 from engine.datasets import make_data
 from engine.run import quiet_cpu
 from engine.train import DIVERGED_BEYOND, FRAMES, batch_order
-from engine.transforms import Transform, merge
+from engine.transforms import BRIDGE, IDLE_AT_ZERO, Transform, bridge, merge
 
 EVERY = tuple(VARIANTS)
 SMALL = Experiment(points=20, hidden=(4, 3), steps=60, lr=0.1, lr_adaptive=0.01, variants=EVERY)
@@ -371,6 +372,31 @@ class TestMerge:
         steps = merge([VARIANTS[key].chain for key in Experiment().variants])
         assert [step.name for step, _ in steps].count("scale_by_adam") == 1
         assert [step.name for step, _ in steps].count("descend") == 1
+
+
+class TestBridge:
+    @given(st.lists(st.sampled_from(list(VARIANTS)), min_size=1, max_size=12))
+    def test_every_row_keeps_its_chain_and_passes_over_only_what_is_idle_at_zero(self, names):
+        chains = [VARIANTS[name].chain for name in names]
+        seen = [[] for _ in chains]
+        for step, own in bridge(merge(chains)):
+            for row in own:
+                seen[row].append(step)
+            if own != list(range(own[0], own[-1] + 1)):
+                assert step.name in IDLE_AT_ZERO
+                assert max(b - a for a, b in pairwise(own)) <= BRIDGE + 1
+        assert [tuple(row) for row in seen] == chains
+
+    def test_the_default_variants_take_one_call_of_each(self):
+        steps = bridge(merge([VARIANTS[key].chain for key in Experiment().variants]))
+        assert sorted(step.name for step, _ in steps) == ["add_l2", "descend", "scale_by_adam", "shrink_weights"]
+
+    def test_rows_that_are_passed_over_stay_what_they_are_alone(self):
+        exp = replace(SMALL, variants=("sgd_l2", "adam", "adam_l2", "adamw"), weight_decay=0.5)
+        together = train(exp, dtype=torch.float64)
+        for key in exp.variants:
+            alone = train(replace(exp, variants=(key,)), dtype=torch.float64)
+            np.testing.assert_allclose(together.film[:, together.row(key)], alone.film[:, 0], rtol=0, atol=1e-12)
 
 
 def test_the_default_experiment_teaches():
