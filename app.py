@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from pages import _controls, _ui
+from pages import _controls, _server, _ui
 
 st.set_page_config(page_title="Weight Decay Playground", page_icon="⚖️", layout="wide")
-_ui.warm_up()
+_server.warm_up()
 _ui.wide()
 page = st.navigation(
     [

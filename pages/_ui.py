@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -14,7 +12,7 @@ import streamlit as st
 import torch
 from streamlit.runtime.pages_manager import PagesManager
 
-from engine import Experiment, Run, train, train_many
+from engine import Experiment, Run, train_many
 from engine.axis import anywhere, lambdas, train_axis
 from engine.charts import Picture
 from engine.charts.axis import axis_film
@@ -23,7 +21,6 @@ from engine.charts.film import film, reel
 from engine.charts.table import Table, signature_table
 from engine.claims import Claim, Measurement
 from engine.experiment import budgeted
-from engine.presets import PRESETS
 from pages import _controls, _film
 from pages._shared import Shelf
 from pages._turns import Turns
@@ -39,40 +36,9 @@ AXIS_BUDGET = 1e11
 """Largest cost of a whole λ axis that is trained behind the picture: two or three seconds on two cores."""
 
 SCENES = Shelf(20, lambda scene: 300_000)
-SWITCH_INTERVAL = 2e-4
-"""Seconds after which a training gives way to the thread that talks to browsers. Python's 5 ms made a picture wait up
-to 100 ms behind the next computation: each of the few turns that sending it takes was waited for in full."""
 FORMATS = (("png", "image/png", to_png), ("svg", "image/svg+xml", to_svg))
 PATIENCE = 0.4
 """Seconds of training before the page shows progress."""
-
-
-@st.cache_resource(show_spinner=False)
-def warm_up() -> None:
-    """Once a server: import and compile what the first visitor would wait for, then spare it from collection.
-
-    Streamlit collects garbage after every rerun, which takes long with torch's objects in the heap; frozen objects
-    are not visited.
-    """
-    torch.set_num_threads(1)
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    _film.ensure_vega()
-    _ = train(Experiment(steps=20)).curves
-    gc.collect()
-    gc.freeze()
-    threading.Thread(target=_warm_presets, daemon=True).start()
-
-
-def _warm_presets() -> None:
-    """Train the default experiment and the presets, each while nobody wants a picture."""
-    for query in ({}, *PRESETS.values()):
-        exp = Experiment.from_query(query)[0]
-        work = partial(train_many, [exp], dtype=torch.float64)
-        TURNS.behind(lambda wanted, exp=exp, work=work: RUNS.get((exp,), work, _go_on), _go_on)  # type: ignore[misc]
-
-
-def _go_on() -> None:
-    """The pulse of work that nobody can cancel."""
 
 
 def wide() -> None:
@@ -201,10 +167,14 @@ def play(
         return film(run, key, [] if fields else pictures(), table(run) if fields else None, extra=extra)
 
     first = FILMS.get(shelf_key, opening, pulse)
-    rest = (lambda: REELS.get(shelf_key, lambda: reel(key, pictures(), table(run)), pulse)) if fields else None
-    if late:
-        rest = lambda: REELS.get(shelf_key, lambda: film(run, key, late()), pulse)  # noqa: E731
-    _film.play(first, rest)
+    if fields or late:
+
+        def closing() -> bytes:
+            return _small(film(run, key, late()) if late else reel(key, pictures(), table(run)))
+
+        _film.play(first, lambda: REELS.get(shelf_key, closing, pulse))
+    else:
+        _film.play(first)
 
 
 def lambda_axis(exp: Experiment) -> None:
@@ -224,11 +194,16 @@ def lambda_axis(exp: Experiment) -> None:
 
     def work() -> bytes:
         axis = TURNS.behind(lambda wanted: train_axis(shared_by_all, on_step, wanted), pulse)
-        return axis_film(axis, axis_key(exp))
+        return _small(axis_film(axis, axis_key(exp)))
 
     _film.offer_axis(AXES.get(shared_by_all, work, pulse))
     line.empty()
     state.axis_sent = shared_by_all
+
+
+def _small(film: bytes) -> bytes:
+    """A film as it goes over the wire when nobody waits for it: a quarter of the size, for a few milliseconds."""
+    return zlib.compress(film, 1)
 
 
 def axis_key(exp: Experiment) -> str:

@@ -7,7 +7,7 @@ const CELL_AREAS = ["a", "b", "c"];
 const LAMBDA_SLIDER = ".st-key-knob_weight_decay input[type=range]"; // the class that Streamlit gives a widget's key
 
 export default function ({ parentElement, data }) {
-  if (!parentElement.querySelector(".film")) return deliver(unpack(data));
+  if (!parentElement.querySelector(".film")) return void inflate(data).then((bytes) => deliver(unpack(bytes)));
   let player = players.get(parentElement);
   if (!player) players.set(parentElement, (player = new Player(parentElement)));
   player.receive(unpack(data));
@@ -20,6 +20,11 @@ function unpack(bytes) {
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   header.fields = new Int8Array(bytes.buffer, bytes.byteOffset + 4 + length);
   return header;
+}
+
+async function inflate(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 // The second half of a film comes through a component of its own, after the picture; players pick it up by its key.
@@ -338,7 +343,8 @@ class Player {
   // The points are the same in every cell and at every λ: drawn once, copied often.
   pointsLayer({ width, height, clientWidth, clientHeight }, ratio) {
     const { train, test, window: shown } = this.film;
-    const key = JSON.stringify([width, height, this.dark, shown, train, test]);
+    const points = (this.film.points ??= JSON.stringify([shown, train, test]));
+    const key = `${width} ${height} ${this.dark} ${points}`;
     if (this.points?.key !== key) {
       const layer = new OffscreenCanvas(width, height), context = layer.getContext("2d");
       context.scale(ratio, ratio);
