@@ -102,9 +102,10 @@ def trained(exp: Experiment) -> Run:
 
 def trained_together(experiments: Sequence[Experiment]) -> list[Run]:
     """The runs of several experiments that ``train_many`` can train as one batch, as ``trained`` gives each."""
-    line = st.empty()
     chosen, notices = budgeted(experiments)
     one, models = chosen[0], sum(len(exp.variants) for exp in chosen)
+    line, words = st.empty(), _described(one, models, notices)
+    line.caption(words)  # before the training: every message after it would hold the picture up
     started, share = time.monotonic(), 0.0
     tell = _now_and_then(line.progress)
 
@@ -124,7 +125,8 @@ def trained_together(experiments: Sequence[Experiment]) -> list[Run]:
         return train_many(chosen, dtype=torch.float64, on_step=on_step)
 
     runs = RUNS.get(tuple(chosen), lambda: TURNS.take(work, pulse, ahead), pulse)
-    _describe(line, runs[0], models, notices)
+    if time.monotonic() - started > PATIENCE:
+        line.caption(words)
     return runs
 
 
@@ -297,12 +299,12 @@ def _now_and_then(tell: Callable[[float, str], Any]) -> Callable[[float, str], N
     return seldom
 
 
-def _describe(line: st.delta_generator.DeltaGenerator, run: Run, models: int, notices: list[str]) -> None:
-    exp = run.experiment
+def _described(exp: Experiment, models: int, notices: list[str]) -> str:
+    """What is trained, in a caption."""
     data = f"{exp.points:,} points" if exp.batch == exp.points else f"batches of {exp.batch} of {exp.points:,} points"
     words = [
         f"{models} models of {exp.parameters:,} parameters, the same initial weights, "
         f"{exp.steps:,} steps on {data}. Losses are the mean cross-entropy without the penalty.",
         *notices,
     ]
-    line.caption("  \n".join(words))
+    return "  \n".join(words)

@@ -75,6 +75,7 @@ class Player {
   foresee(weightDecay) {
     const axis = this.axis(), i = axis ? axis.values.indexOf(weightDecay) : -1;
     if (i < 0 || !this.root.isConnected || (!this.overLambda && this.trained < 1)) return;
+    if (this.root.dataset.foreseen === `${axis.key} ${weightDecay}`) return;
     if (this.overLambda) this.show(i);
     else if (weightDecay !== this.training.weight_decay) {
       this.film = axis;
@@ -126,6 +127,7 @@ class Player {
     if (film.charts.length) this.showCharts();
     else this.charts.classList.add("old");
     this.root.dataset.picture = this.training.key;
+    delete this.root.dataset.foreseen;
     this.takeReel();
   }
 
