@@ -24,9 +24,12 @@ def sidebar() -> None:
     """Draw the controls, keep ``st.session_state.experiment`` and the URL in step with them."""
     load_url()
     with st.sidebar:
-        st.selectbox("Preset", list(PRESETS), index=None, placeholder="Start from a preset …", key="preset",
-                     on_change=_load_preset, label_visibility="collapsed")  # fmt: skip
-        values = _decay() | _group("Training") | _data() | _group("Model")
+        left, right = st.columns([4, 1], vertical_alignment="bottom")
+        left.selectbox("Preset", list(PRESETS), index=None, placeholder="Start from a preset …", key="preset",
+                       on_change=_load_preset, label_visibility="collapsed")  # fmt: skip
+        why = "Another seed: other points, other initial weights."
+        right.button("", icon=":material/casino:", on_click=_dice, help=why, width="stretch")
+        values = _decay() | _group("Training") | _group("Data") | _group("Model")
         st.button("Reset all but the seed", on_click=_reset, icon=":material/restart_alt:", type="tertiary")
     _keep(Experiment(weight_decay=_lambda(), **values))
 
@@ -107,8 +110,10 @@ def load_url() -> None:
     flat = {name: values[-1] for name, values in query.items()}
     if "experiment" not in state or (query and flat != state.get("written", flat)):
         _load(*Experiment.from_query(query))
-    elif "knob_seed" not in state:
-        _load(state.experiment, state.notices)
+    # Streamlit forgets the widgets of a folded group; the experiment does not.
+    for name in KNOBS:
+        state.setdefault(f"knob_{name}", _as_widget(name, state.experiment))
+    state.setdefault("mode", _mode(state.experiment))
 
 
 def _write_url(exp: Experiment) -> None:
@@ -124,13 +129,23 @@ def _load(exp: Experiment, notices: list[str]) -> None:
     """Set every widget to an experiment."""
     state = st.session_state
     state.experiment, state.notices = exp, notices
-    for name, knob in KNOBS.items():
-        value = getattr(exp, name)
-        state[f"knob_{name}"] = knob.write(value) if name == "hidden" else list(value) if name == "variants" else value
+    for name in KNOBS:
+        state[f"knob_{name}"] = _as_widget(name, exp)
+    state.mode = _mode(exp)
+
+
+def _mode(exp: Experiment) -> str:
+    """How λ of the Adam family follows from λ: a key of MODES."""
     adaptive = exp.weight_decay_adaptive
-    state.mode = "matched" if adaptive is None else "same" if adaptive == exp.weight_decay else "separate"
-    if adaptive is None:
-        state.knob_weight_decay_adaptive = exp.weight_decay
+    return "matched" if adaptive is None else "same" if adaptive == exp.weight_decay else "separate"
+
+
+def _as_widget(name: str, exp: Experiment) -> Any:
+    """A knob's value as its widget keeps it."""
+    value = getattr(exp, name)
+    if name == "weight_decay_adaptive" and value is None:
+        return exp.weight_decay
+    return KNOBS[name].write(value) if name == "hidden" else list(value) if name == "variants" else value
 
 
 def _load_preset() -> None:
@@ -148,20 +163,28 @@ def _dice() -> None:
 
 
 def _group(group: str) -> dict[str, Any]:
-    """The widgets of one group, one a knob, and their values."""
-    st.subheader(group, divider="gray")
-    return {name: _widget(name) for name, knob in KNOBS.items() if knob.group == group}
+    """The values of one group's knobs, and its widgets once it is opened: each one on screen slows every answer."""
+    panel = st.expander(group, key=f"group_{group}", on_change="rerun")
+    with panel:
+        shown = _widget if panel.open else _folded
+        return {name: shown(name) for name, knob in KNOBS.items() if knob.group == group}
 
 
-def _data() -> dict[str, Any]:
-    st.subheader("Data", divider="gray")
-    values = {name: _widget(name) for name, knob in KNOBS.items() if knob.group == "Data" and name != "seed"}
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with left:
-        values["seed"] = _widget("seed")
-    why = "Another seed: other points, other initial weights."
-    right.button("", icon=":material/casino:", on_click=_dice, help=why, width="stretch")
-    return values
+def _folded(name: str) -> Any:
+    """The value of a knob whose widget is not on screen, as a link, a preset, the dice or another page left it."""
+    value = st.session_state[f"knob_{name}"]
+    if name != "hidden":
+        return value
+    try:
+        return _read_widths(value)
+    except ValueError:
+        return st.session_state.experiment.hidden
+
+
+def _read_widths(text: str) -> tuple[int, ...]:
+    """Hidden widths as written in the box; raises ValueError."""
+    knob = KNOBS["hidden"]
+    return knob.check(knob.read(text.strip()))
 
 
 def _decay() -> dict[str, Any]:
@@ -266,7 +289,7 @@ def _widths(name: str, key: str) -> tuple[int, ...]:
     options = list(dict.fromkeys([*SHAPES, st.session_state[key]]))
     text = st.selectbox(knob.label, options, key=key, help=knob.help, accept_new_options=True)
     try:
-        return knob.check(knob.read(text.strip()))
+        return _read_widths(text)
     except ValueError as error:
         st.caption(f"{knob.label} {error}, written like 32-32. The last shape stays.")
         return st.session_state.experiment.hidden

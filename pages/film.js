@@ -57,6 +57,7 @@ class Player {
     [...this.looks.children].forEach((button, i) => button.addEventListener("click", () => this.look(i === 1)));
     this.trained = 1; // how far through the training the slider stands, kept when a new film arrives
     this.views = [];
+    this.turn = 0; // whose cursor moves next
     this.slider.addEventListener("input", () => { this.stop(); this.show(+this.slider.value); });
     this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
     new ResizeObserver(() => this.film && this.drawFields()).observe(this.table);
@@ -187,8 +188,23 @@ class Player {
     this.slider.setAttribute("aria-valuetext", name);
     this.label.textContent = name;
     this.drawFields();
-    for (const { view } of this.views) view.signal("step", steps[frame]).runAsync();
+    this.moveCursors();
     this.root.dataset.step = steps[frame];
+  }
+
+  // One chart at a time, in turn, when there is time: with all of them a picture would take longer than a refresh of
+  // the display.
+  moveCursors() {
+    this.moving ??= whenIdle(() => {
+      this.moving = null;
+      const step = this.film.steps[this.frame];
+      const late = this.views.filter((chart) => chart.step !== step);
+      if (!late.length) return;
+      this.turn = (this.turn + 1) % late.length;
+      late[this.turn].step = step;
+      late[this.turn].view.signal("step", step).runAsync();
+      this.moveCursors();
+    });
   }
 
   // ---- the table of fields -------------------------------------------------------------------------------------
@@ -412,7 +428,8 @@ class Player {
         if (film !== this.film) return;
         for (const [name, rows] of Object.entries(chart.data)) old.view.data(name, rows);
         old.holder.setAttribute("aria-label", chart.alt);
-        await old.view.signal("step", film.steps[this.frame]).runAsync();
+        old.step = film.steps[this.frame];
+        await old.view.signal("step", old.step).runAsync();
         return;
       }
       old?.view.finalize();
@@ -423,8 +440,9 @@ class Player {
       const spec = JSON.parse(this.dark ? recolour(JSON.stringify(chart.spec), film.palette) : JSON.stringify(chart.spec));
       const options = { config, actions: false, renderer: "canvas", tooltip: false, logLevel: 1 };
       const { view } = await embed(holder, { ...spec, ...size(chart, holder), background: "transparent", datasets: chart.data }, options);
-      this.views[i] = { view, holder, text: texts[i] };
-      await view.signal("step", film.steps[this.frame]).runAsync();
+      const step = film.steps[this.frame];
+      this.views[i] = { view, holder, text: texts[i], step };
+      await view.signal("step", step).runAsync();
       if (!chart.square) new ResizeObserver(() => view.resize().runAsync()).observe(holder);
     }));
   }
@@ -463,6 +481,10 @@ function isDark(node) {
 function recolour(text, palette) {
   for (const name of Object.keys(palette.light)) text = text.replaceAll(palette.light[name], palette.dark[name]);
   return text;
+}
+
+function whenIdle(work) {
+  return window.requestIdleCallback ? requestIdleCallback(work, { timeout: 60 }) : setTimeout(work, 30);
 }
 
 // The next frame, or a moment in a tab that paints none.

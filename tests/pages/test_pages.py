@@ -1,5 +1,6 @@
 """Every page, and the app around it, through AppTest: sensible with every knob at its ends and with any link."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,41 @@ def test_preset_opens(preset):
     assert not at.exception
     assert not at.warning
     assert at.session_state.experiment == Experiment.from_query(PRESETS[preset])[0]
+
+
+GROUPS = ("group_Training", "group_Data", "group_Model")
+
+
+def test_a_group_of_knobs_keeps_what_was_set_in_it_when_it_is_folded_again():
+    at = opened(ROOT / "app.py", QUICK | {"noise": "0.2"})
+    with pytest.raises(KeyError):
+        at.select_slider(key="knob_noise")
+    for group in GROUPS:
+        at.session_state[group] = True
+    at.run()
+    assert at.select_slider(key="knob_noise").value == 0.2
+    at.select_slider(key="knob_noise").set_value(0.1)
+    at.selectbox(key="knob_hidden").set_value("8-8").run()
+    assert at.session_state.experiment == replace(Experiment.from_query(QUICK)[0], noise=0.1, hidden=(8, 8))
+    before = at.session_state.experiment
+    for group in GROUPS:
+        at.session_state[group] = False
+    at.run()
+    at.run()
+    assert not at.exception
+    assert at.session_state.experiment == before
+    next(button for button in at.button if "casino" in button.label or button.icon == ":material/casino:").click().run()
+    assert at.session_state.experiment == replace(before, seed=at.session_state.experiment.seed)
+    assert at.session_state.experiment.seed != before.seed
+
+
+def test_a_preset_reaches_folded_and_open_groups():
+    at = opened(ROOT / "app.py", {})
+    at.session_state["group_Data"] = True
+    at.run()
+    at.selectbox(key="preset").select("A line and a prior").run()
+    assert at.session_state.experiment == Experiment.from_query(PRESETS["A line and a prior"])[0]
+    assert at.select_slider(key="knob_points").value == 20
 
 
 def test_reset_keeps_the_seed_and_nothing_else():
