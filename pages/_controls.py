@@ -173,6 +173,7 @@ def _group(group: str) -> dict[str, Any]:
 def _folded(name: str) -> Any:
     """The value of a knob whose widget is not on screen, as a link, a preset, the dice or another page left it."""
     value = st.session_state[f"knob_{name}"]
+    st.session_state[f"knob_{name}"] = value  # written by the script, it outlives the widget
     if name != "hidden":
         return value
     try:

@@ -86,6 +86,7 @@ def test_download_is_a_slide(visit, tmp_path):
 def test_a_shape_that_is_none_keeps_the_last_and_says_how(visit):
     shown = visit("/?hidden=8").settled()
     key = shown.film.get_attribute("data-picture")
+    shown.page.locator(".st-key-group_Model summary").click()
     box = shown.page.get_by_role("combobox", name=re.compile("Hidden layers"))
     box.click()
     box.fill("nonsense")
