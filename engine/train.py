@@ -30,7 +30,10 @@ DIVERGED_BEYOND = 1e6
 """A weight beyond this, or not finite, counts as diverged."""
 
 CHECK_EVERY = 25
-BLOCK = 48
+TOLD_AT_LEAST = 0.03
+"""Seconds after which a training of slow steps calls back sooner: a newer control move must end it within 0.1 s."""
+
+BLOCK = 64
 """Models that are trained together on a CPU: enough to make every call worth it, few enough for a core's cache."""
 
 POLL = 0.02
@@ -53,7 +56,8 @@ def train(
         experiment: what to train.
         dtype: torch.float32 or torch.float64.
         device: "auto" (a GPU if there is one and the work is worth it), "cpu" or "cuda".
-        on_step: called every 25 steps with the number of steps done; what it raises stops the training at once.
+        on_step: called every 25 steps, sooner where they are slow, with the number of steps done; what it raises stops
+            the training at once.
 
     Returns:
         The Run, on the CPU, with parameters recorded at 41 even steps (fewer for a shorter training).
@@ -294,14 +298,15 @@ class Trainer:
         """Train through the recorded steps and return the parameters (T, R, P) at each."""
         film = self.w.new_empty(len(steps), *self.w.shape)
         film[0] = self.w
-        stops = np.union1d(steps, np.arange(0, steps[-1], CHECK_EVERY))
+        stops, told = np.union1d(steps, np.arange(0, steps[-1], CHECK_EVERY)), time.monotonic()
         frames = {step: frame for frame, step in enumerate(steps.tolist())}
         for start, stop in pairwise(stops.tolist()):
             before = [state.clone() for state in self.whole.memory]
             for t in range(start + 1, stop + 1):
                 self.step(t)
-                if t % CHECK_EVERY == 0:
+                if t % CHECK_EVERY == 0 or time.monotonic() - told > TOLD_AT_LEAST:
                     on_step(t)
+                    told = time.monotonic()
             if self._newly_diverged():
                 self._replay(before, range(start + 1, stop + 1))
             if stop in frames:

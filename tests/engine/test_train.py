@@ -1,5 +1,6 @@
 """Training: the public contract of a Run, divergence, batches, and the batched pass itself."""
 
+import sys
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -17,6 +18,7 @@ from engine.run import quiet_cpu
 from engine.train import DIVERGED_BEYOND, FRAMES, batch_order
 from engine.transforms import BRIDGE, IDLE_AT_ZERO, Transform, bridge, merge
 
+TRAIN = sys.modules["engine.train"]  # the name itself is the function's
 EVERY = tuple(VARIANTS)
 SMALL = Experiment(points=20, hidden=(4, 3), steps=60, lr=0.1, lr_adaptive=0.01, variants=EVERY)
 
@@ -291,12 +293,14 @@ class TestBatches:
 
 
 class TestCalls:
-    def test_on_step_hears_every_25_steps(self):
+    def test_on_step_hears_every_25_steps(self, monkeypatch):
+        monkeypatch.setattr(TRAIN, "TOLD_AT_LEAST", float("inf"))
         heard = []
         train(replace(SMALL, steps=110), on_step=heard.append)
         assert heard == [25, 50, 75, 100]
 
-    def test_what_on_step_raises_stops_training_at_once(self):
+    def test_what_on_step_raises_stops_training_at_once(self, monkeypatch):
+        monkeypatch.setattr(TRAIN, "TOLD_AT_LEAST", float("inf"))
         heard = []
 
         def cancel(step):
@@ -372,6 +376,13 @@ class TestMerge:
         steps = merge([VARIANTS[key].chain for key in Experiment().variants])
         assert [step.name for step, _ in steps].count("scale_by_adam") == 1
         assert [step.name for step, _ in steps].count("descend") == 1
+
+
+def test_slow_steps_call_back_sooner(monkeypatch):
+    monkeypatch.setattr(TRAIN, "TOLD_AT_LEAST", 0.0)
+    asked = []
+    train(replace(SMALL, steps=30), on_step=asked.append)
+    assert asked == list(range(1, 31))
 
 
 class TestBridge:
