@@ -1,7 +1,7 @@
 """The models of a task, trained as a JAX user would: a pure loss, ``jax.grad``, ``lax.scan``, ``vmap``, one ``jit``.
 
-Only the process that bench/rivals.py starts imports this. Activations are (units, points), as in the engine: on a CPU
-XLA needs half of the time that it takes for (points, units).
+Only the process that bench/rivals.py starts imports this. Activations are (points, units), as JAX's tutorials write
+them, or (units, points), as in the engine: on a CPU XLA then needs half of the time.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ Model = list[tuple[Array, Array]]
 """[(W (out, in), b (out,)), …]"""
 
 
-def logits(model: Model, x: Array) -> Array:
-    """Logits (N,) of one model at points x (N, 2)."""
+def by_points(model: Model, x: Array) -> Array:
+    """Logits (N,) of one model at points x (N, 2), activations (N, H)."""
+    *hidden, (weight, bias) = model
+    a = x
+    for w, b in hidden:
+        a = jnp.tanh(a @ w.T + b)
+    return (a @ weight.T + bias)[:, 0]
+
+
+def by_units(model: Model, x: Array) -> Array:
+    """Logits (N,) of one model at points x (N, 2), activations (H, N)."""
     *hidden, (weight, bias) = model
     a = x.T
     for w, b in hidden:
         a = jnp.tanh(w @ a + b[:, None])
     return (weight @ a + bias[:, None])[0]
-
-
-def loss(model: Model, x: Array, y: Array) -> Array:
-    """Mean binary cross-entropy of one model at points x (N, 2) with labels y (N,)."""
-    return jax.nn.softplus((1 - 2 * y) * logits(model, x)).mean()
 
 
 def sgd(lr, model, gradient, memory, t):
@@ -42,13 +46,17 @@ def adam(lr, model, gradient, memory, t):
     return model, (m, v)
 
 
-def trainer(steps: int, frames: int):
+def trainer(steps: int, frames: int, logits):
     """A jitted function of (families, start, points): all models trained, both families in one call.
 
     Args:
         steps: of a training.
         frames: 2 for the last weights alone, else so many even steps, each with losses and ‖w‖.
+        logits: ``by_points`` or ``by_units``.
     """
+
+    def loss(model: Model, x: Array, y: Array) -> Array:
+        return jax.nn.softplus((1 - 2 * y) * logits(model, x)).mean()
 
     def train(rule, lr, l2, shrink, start, x, y, x_test, y_test):
         decays = [(1.0, 0.0)] * len(start)

@@ -172,20 +172,24 @@ def has_jax() -> bool:
     return importlib.util.find_spec("jax") is not None
 
 
-def compare_jax(repeats: int) -> tuple[list[tuple[float, float]], float]:
+def compare_jax(repeats: int, layout: str) -> tuple[list[tuple[float, float]], float]:
     """(JAX, ours) in seconds for each repeat, on one core, film and curves included; and JAX's seconds of compiling.
+
+    Args:
+        repeats: how many.
+        layout: of JAX's activations, "by_points" or "by_units".
 
     Raises:
         RuntimeError: the two sides did not train to the same losses.
     """
-    with torch_threads(1), one_core(), jax_process(task_of([EXPERIMENT], FRAMES), ONE_THREAD) as jax:
+    with torch_threads(1), one_core(), jax_process(task_of([EXPERIMENT], FRAMES), layout, ONE_THREAD) as jax:
         check_same(final_losses_of([ours()]), jax.losses)
         return [(jax.seconds(), seconds(ours)) for _ in range(repeats)], jax.compile_seconds
 
 
 def compare_jax_axis(repeats: int) -> tuple[list[tuple[float, float]], float]:
     """(JAX, ours) for six variants × 41 values of λ, on all cores, last weights only; otherwise as ``compare_jax``."""
-    with torch_threads(1), jax_process(task_of(AXIS, frames=2)) as jax:
+    with torch_threads(1), jax_process(task_of(AXIS, frames=2), "by_units") as jax:
         check_same(final_losses_of(ours_axis()), jax.losses, AGREE_ON_AXIS)
         return [(jax.seconds(), seconds(ours_axis)) for _ in range(repeats)], jax.compile_seconds
 
@@ -199,11 +203,12 @@ class Jax(NamedTuple):
 
 
 @contextmanager
-def jax_process(task: Task, flags: str = "") -> Iterator[Jax]:
+def jax_process(task: Task, layout: str, flags: str = "") -> Iterator[Jax]:
     """JAX in a process of its own, which inherits the cores of this thread, until the block ends.
 
     Args:
         task: what it trains whenever it is asked.
+        layout: of its activations.
         flags: XLA_FLAGS of that process.
 
     Raises:
@@ -211,7 +216,7 @@ def jax_process(task: Task, flags: str = "") -> Iterator[Jax]:
     """
     spawn = multiprocessing.get_context("spawn")
     near, far = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(far, task, flags), daemon=True)
+    process = spawn.Process(target=_serve, args=(far, task, layout, flags), daemon=True)
     process.start()
     far.close()
 
@@ -226,7 +231,7 @@ def jax_process(task: Task, flags: str = "") -> Iterator[Jax]:
         process.join()
 
 
-def _serve(pipe: Connection, task: Task, flags: str) -> None:
+def _serve(pipe: Connection, task: Task, layout: str, flags: str) -> None:
     os.environ["XLA_FLAGS"] = flags
     import jax
 
@@ -234,7 +239,7 @@ def _serve(pipe: Connection, task: Task, flags: str) -> None:
 
     given = jax.tree.map(jax.numpy.asarray, (task.families, task.start, task.points))
     started = time.perf_counter()
-    compiled = in_jax.trainer(task.steps, task.frames).lower(*given).compile()
+    compiled = in_jax.trainer(task.steps, task.frames, getattr(in_jax, layout)).lower(*given).compile()
     compile_seconds = time.perf_counter() - started
     losses = np.concatenate([np.asarray(loss) for _, loss in compiled(*given)])
     pipe.send((compile_seconds, losses))

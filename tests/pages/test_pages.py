@@ -1,5 +1,6 @@
 """Every page, and the app around it, through AppTest: sensible with every knob at its ends and with any link."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from engine import DATASETS, VARIANTS, Experiment
 from engine.datasets import make_data
 from engine.experiment import KNOBS
 from engine.presets import PRESETS
+from pages import _ui
+from pages._turns import Turns
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [ROOT / "app.py", *sorted((ROOT / "pages").glob("[!_]*.py"))]
@@ -234,3 +237,24 @@ def test_reset_keeps_the_seed_and_nothing_else():
     next(button for button in at.button if "Reset" in button.label).click().run()
     assert not at.exception
     assert at.session_state.experiment == Experiment(seed=7)
+
+
+def test_who_waits_for_a_turn_reads_how_many_are_ahead(monkeypatch):
+    told, waiting = [], threading.Event()
+
+    def hear(tell):
+        def note(share, text):
+            told.append(text)
+            waiting.set()
+
+        return note
+
+    monkeypatch.setattr(_ui, "_now_and_then", hear)
+    monkeypatch.setattr(_ui, "PATIENCE", 0.0)
+    monkeypatch.setattr(_ui, "TURNS", Turns(at_once=1))
+    other = threading.Thread(target=_ui.TURNS.take, args=(lambda give_way: waiting.wait(30), lambda: None))
+    other.start()
+    at = opened(ROOT / "pages" / "boundaries.py", {"steps": "33", "points": "31"})
+    other.join(30)
+    assert told[0] == "1 ahead of you"
+    assert not at.exception
