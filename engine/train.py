@@ -308,7 +308,7 @@ class Trainer:
                     on_step(t)
                     told = time.monotonic()
             if self._newly_diverged():
-                self._replay(before, range(start + 1, stop + 1))
+                self._replay(before, range(start + 1, stop + 1), on_step)
             if stop in frames:
                 film[frames[stop]] = self.w
                 for row, last in self.frozen.items():
@@ -339,11 +339,15 @@ class Trainer:
         ok = (self.w.abs().amax(1) <= DIVERGED_BEYOND).tolist()
         return [row for row, fine in enumerate(ok) if not fine and row not in self.diverged]
 
-    def _replay(self, before: list[Tensor], steps: range) -> None:
+    def _replay(self, before: list[Tensor], steps: range, on_step: Callable[[int], None]) -> None:
         """Train the segment again, looking at every step, to freeze each diverging run at its last finite step."""
         for state, old in zip(self.whole.memory, before, strict=True):
             state.copy_(old)
+        told = time.monotonic()
         for t in steps:
+            if time.monotonic() - told > TOLD_AT_LEAST:
+                on_step(t - 1)
+                told = time.monotonic()
             last = self.w.clone()
             self.step(t)
             for row in self._newly_diverged():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import stat
 import sys
 import threading
 from functools import partial
@@ -49,11 +50,13 @@ def send_at_once() -> None:
     names = os.listdir(OPEN_FILES) if os.path.isdir(OPEN_FILES) else []
     for name in names:
         try:
+            if not stat.S_ISSOCK(os.stat(f"{OPEN_FILES}/{name}").st_mode):
+                continue
             with socket.socket(fileno=os.dup(int(name))) as copy:
                 if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
                     copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
-            continue  # not a socket, or closed since
+            continue  # closed since
 
 
 def _train_presets() -> None:

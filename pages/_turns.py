@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
-"""Trainings at a time: two on two cores take as long together as one after the other, and hold up who serves pages."""
+AT_ONCE = min(4, max(1, (os.cpu_count() or 1) // 2))
+"""Trainings at a time: two on two cores take as long together as one after the other, and hold up who serves pages;
+more than a few only wait for Python."""
 
 SLICE = 0.2
 """Seconds after which a training lets the next in line go on."""

@@ -32,6 +32,9 @@ RUNS = Shelf(200, lambda runs: sum(run.film.nbytes + 200_000 for run in runs))
 FILMS = Shelf(40)
 REELS = Shelf(200)
 AXES = Shelf(100)
+AXIS_PATIENCE = 45.0
+"""Seconds that a page waits for a λ axis behind everybody's pictures before it comes to its end without."""
+
 AXIS_BUDGET = 1e11
 """Largest cost of a whole λ axis that is trained behind the picture: two or three seconds on two cores."""
 
@@ -169,20 +172,21 @@ def play(
         return film(run, key, [] if fields else pictures(), table(run) if fields else None, extra=extra)
 
     first = FILMS.get(shelf_key, opening, pulse)
-    if fields or late:
 
-        def closing() -> bytes:
-            return _small(film(run, key, late()) if late else reel(key, pictures(), table(run)))
+    def closing() -> bytes:
+        if late:
+            return _small(film(run, key, late()))
+        # After the pictures that others wait for; it asks for nothing that could wait for a turn itself.
+        return TURNS.take(lambda give_way: _small(reel(key, pictures(), table(run))), pulse)
 
-        _film.play(first, lambda: REELS.get(shelf_key, closing, pulse))
-    else:
-        _film.play(first)
+    _film.play(first, (lambda: REELS.get(shelf_key, closing, pulse)) if fields or late else None)
 
 
 def lambda_axis(exp: Experiment) -> None:
     """Train the whole λ axis behind the picture, and let the film be scrubbed over λ; once for each experiment."""
     state, shared_by_all = st.session_state, anywhere(exp)
-    if state.get("axis_sent") == shared_by_all:
+    held = state.get("mode") == "separate" and exp.weight_decay_adaptive == exp.weight_decay
+    if state.get("axis_sent") == shared_by_all or held:  # held: equal by chance, where the axis would move both
         return
     line = st.empty()
     tell = _now_and_then(line.progress)
@@ -190,15 +194,31 @@ def lambda_axis(exp: Experiment) -> None:
         line.caption("The whole λ axis is more than this page trains at once: fewer steps, points or units allow it.")
         return
 
-    def on_step(step: int) -> None:
+    until, told = time.monotonic() + AXIS_PATIENCE, -1
+
+    def patient() -> None:
         pulse()
-        tell(min(step / exp.steps, 1.0), f"Training the whole λ axis: {len(lambdas())} values")
+        if time.monotonic() > until:
+            raise TimeoutError
+
+    def on_step(step: int) -> None:
+        nonlocal told
+        patient()
+        if step > told:
+            told = step
+            tell(min(step / exp.steps, 1.0), f"Training the whole λ axis: {len(lambdas())} values")
 
     def work() -> bytes:
-        axis = TURNS.behind(lambda wanted: train_axis(shared_by_all, on_step, wanted), pulse)
+        axis = TURNS.behind(lambda wanted: train_axis(shared_by_all, on_step, wanted), patient)
         return _small(axis_film(axis, axis_key(exp)))
 
-    _film.offer_axis(AXES.get(shared_by_all, work, pulse))
+    try:
+        _film.offer_axis(AXES.get(shared_by_all, work, patient))
+    except TimeoutError:
+        line.caption(
+            "The whole λ axis is not here yet, since others are training. It is tried again with your next move."
+        )
+        return
     line.empty()
     state.axis_sent = shared_by_all
 

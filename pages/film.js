@@ -4,7 +4,8 @@
 const players = new WeakMap();
 const FRAMES_PER_SECOND = 14;
 const CELL_AREAS = ["a", "b", "c"];
-const LAMBDA_SLIDER = ".st-key-knob_weight_decay input[type=range]"; // the class that Streamlit gives a widget's key
+// The class that Streamlit gives a widget's key; in focus, since a preset moves it too.
+const LAMBDA_SLIDER = ".st-key-knob_weight_decay input[type=range]:focus";
 
 export default function ({ parentElement, data }) {
   if (!parentElement.querySelector(".film")) return void inflate(data).then((bytes) => deliver(unpack(bytes)));
@@ -58,24 +59,45 @@ class Player {
     this.trained = 1; // how far through the training the slider stands, kept when a new film arrives
     this.views = [];
     this.turn = 0; // whose cursor moves next
-    this.slider.addEventListener("input", () => { this.stop(); this.show(+this.slider.value); });
-    this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
+    this.slider.addEventListener("input", () => {
+      const frame = +this.slider.value;
+      this.forget();
+      this.stop();
+      this.show(frame);
+    });
+    this.button.addEventListener("click", () => {
+      this.forget();
+      if (this.timer) this.stop();
+      else this.play();
+    });
     new ResizeObserver(() => this.film && this.drawFields()).observe(this.table);
-    window.addEventListener("wdp-reel", () => this.takeReel());
-    window.addEventListener("wdp-axis", () => this.offerAxis());
+    // What outlives the page that the player stands on ends with it.
+    this.gone = new AbortController();
+    const { signal } = this.gone;
+    window.addEventListener("wdp-reel", () => this.onScreen() && this.takeReel(), { signal });
+    window.addEventListener("wdp-axis", () => this.onScreen() && this.offerAxis(), { signal });
     // The slider reports to the server on release; what it says to a screen reader changes with every move.
     // Drawing waits for the next frame, so that a report leaves first.
-    new MutationObserver(([{ target }]) => {
-      if (!target.matches(LAMBDA_SLIDER)) return;
+    const slides = new MutationObserver((records) => {
+      const slider = this.onScreen() && records.find(({ target }) => target.matches(LAMBDA_SLIDER))?.target;
+      if (!slider) return;
       cancelAnimationFrame(this.foreseeing);
-      this.foreseeing = requestAnimationFrame(() => this.foresee(parseFloat(target.getAttribute("aria-valuetext"))));
-    }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-valuetext"] });
+      this.foreseeing = requestAnimationFrame(() => this.foresee(parseFloat(slider.getAttribute("aria-valuetext"))));
+    });
+    slides.observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-valuetext"] });
+    signal.addEventListener("abort", () => { slides.disconnect(); this.clearCharts(); });
+  }
+
+  onScreen() {
+    if (!this.root.isConnected) this.gone.abort();
+    return this.root.isConnected;
   }
 
   // While λ's own slider moves, the axis already knows how training ends there; the server's film follows.
   foresee(weightDecay) {
     const axis = this.axis(), i = axis ? axis.values.indexOf(weightDecay) : -1;
-    if (i < 0 || !this.root.isConnected || (!this.overLambda && this.trained < 1)) return;
+    if (i < 0) return this.forget();
+    if (!this.overLambda && this.trained < 1) return;
     if (this.root.dataset.foreseen === `${axis.key} ${weightDecay}`) return;
     if (this.overLambda) this.show(i);
     else if (weightDecay !== this.training.weight_decay) {
@@ -83,8 +105,13 @@ class Player {
       this.frame = i;
       this.drawFields();
       this.charts.classList.add("old");
-    } else if (this.film !== this.training) this.take(this.training);
+    } else this.forget();
     this.root.dataset.foreseen = `${axis.key} ${weightDecay}`;
+  }
+
+  // Back from a foreseen picture to the training.
+  forget() {
+    if (!this.overLambda && this.training && this.film !== this.training) this.take(this.training);
   }
 
   // A new film is shown over training, or at its λ on the axis if that is what the visitor looks at.
@@ -95,6 +122,8 @@ class Player {
     this.share = axis ? nearest(axis.values, film.weight_decay) / (axis.steps.length - 1) : this.trained;
     this.take(axis || film);
     this.offerAxis();
+    const slider = document.querySelector(LAMBDA_SLIDER); // it may have moved on since
+    if (slider) this.foresee(parseFloat(slider.getAttribute("aria-valuetext")));
   }
 
   axis() {
@@ -364,7 +393,7 @@ class Player {
     const points = (this.film.points ??= JSON.stringify([shown, train, test]));
     const key = `${width} ${height} ${this.dark} ${points}`;
     if (this.points?.key !== key) {
-      const layer = new OffscreenCanvas(width, height), context = layer.getContext("2d");
+      const layer = Object.assign(document.createElement("canvas"), { width, height }), context = layer.getContext("2d");
       context.scale(ratio, ratio);
       this.drawPoints(context, clientWidth, clientHeight);
       this.points = { key, layer };

@@ -97,3 +97,27 @@ def test_dragging_the_lambda_slider_shows_the_end_of_training_before_the_server_
     shown.settled()
     assert shown.pixels("SGD + L2") == foreseen
     assert shown.cell("SGD + L2").locator("figcaption b").nth(1).inner_text() == loss
+
+
+@pytest.mark.parametrize("weight_decay", ["0.03", "0.0123"], ids=["on-the-grid", "off-the-grid"])
+def test_dragging_back_shows_the_training_again(visit, weight_decay):
+    shown = visit(f"/?{QUICK}&weight_decay={weight_decay}").settled()
+    expect(shown.film).to_have_attribute("data-axis", re.compile("axis:"))
+    before = shown.pixels("SGD + L2")
+    slider = shown.page.locator(".st-key-knob_weight_decay")
+    thumb = slider.locator("input[type=range]").first
+    box, y = slider.bounding_box(), thumb.bounding_box()
+    assert box
+    assert y
+    x, y = box["x"] + 0.9 * box["width"], y["y"] + y["height"] / 2
+    shown.page.mouse.move(x, y)
+    shown.page.mouse.down()
+    expect(shown.film.locator(".charts")).to_have_class(re.compile("old"))
+    assert shown.pixels("SGD + L2") != before
+    while thumb.get_attribute("aria-valuetext") != weight_decay:
+        x -= 2
+        assert x > box["x"]
+        shown.page.mouse.move(x, y)
+    expect(shown.film.locator(".charts")).not_to_have_class(re.compile("old"))
+    assert shown.pixels("SGD + L2") == before
+    shown.page.mouse.up()
