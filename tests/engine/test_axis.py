@@ -102,6 +102,7 @@ def test_a_training_stands_still_while_somebody_else_is_wanted(threads):
             still.clear()
 
     runs = train_many(batch, dtype=torch.float64, threads=threads, on_step=on_step, pause=lambda: bool(still))
+    assert not still
     assert calls[-1] > calls[0]
     alone = train(batch[3], dtype=torch.float64)
     np.testing.assert_allclose(runs[3].film, alone.film, rtol=1e-9, atol=1e-9)

@@ -403,7 +403,7 @@ class TestBridge:
         assert sorted(step.name for step, _ in steps) == ["add_l2", "descend", "scale_by_adam", "shrink_weights"]
 
     def test_rows_that_are_passed_over_stay_what_they_are_alone(self):
-        exp = replace(SMALL, variants=("sgd_l2", "adam", "adam_l2", "adamw"), weight_decay=0.5)
+        exp = replace(SMALL, variants=("sgd_l2", "sgdw", "adam_l2", "adamw"), weight_decay=0.5)
         together = train(exp, dtype=torch.float64)
         for key in exp.variants:
             alone = train(replace(exp, variants=(key,)), dtype=torch.float64)
