@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,15 @@ from torch.nn.functional import softplus
 from engine.datasets import Data
 from engine.experiment import Experiment
 from engine.mlp import Architecture
+from engine.variants import Variant
+
+Rows = Sequence[tuple[Experiment, Variant]]
+"""(experiment, variant) of every model of a batch."""
+
+METRICS = (
+    "train_loss", "train_penalised_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm"
+)  # fmt: skip
+"""What is measured of a model, in the order of columns; ``Run.curves`` says what each is."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +88,10 @@ class Run:
 
     def metrics_at(self, frames: slice) -> dict[str, NDArray]:
         """The columns of ``curves`` at some of the recorded steps, as arrays (T, R)."""
-        experiment, film = self.experiment, self.film[frames]
-        flat = torch.from_numpy(film.reshape(-1, film.shape[2]))
+        rows = [(self.experiment, variant) for variant in self.experiment.chosen]
         with quiet_cpu(), torch.inference_mode():
-            train_loss, train_accuracy = _scores(self.architecture, flat, self.data.x_train, self.data.y_train)
-            test_loss, test_accuracy = _scores(self.architecture, flat.float(), self.data.x_test, self.data.y_test)
-            squares = flat.square()
-            decayed = squares[:, decayed_columns(experiment, self.architecture)].sum(1).numpy()
-            weight_norm = squares[:, : self.architecture.weights].sum(1).sqrt().numpy()
-        l2 = [experiment.weight_decay_of(v) * (v.where == "gradient") for v in experiment.chosen]
-        columns = {
-            "train_loss": train_loss,
-            "train_penalised_loss": train_loss + np.tile(l2, len(film)) / 2 * decayed,
-            "test_loss": test_loss,
-            "train_accuracy": train_accuracy,
-            "test_accuracy": test_accuracy,
-            "weight_norm": weight_norm,
-        }
-        return {name: column.reshape(film.shape[:2]) for name, column in columns.items()}
+            measured = metrics_of(rows, self.data, torch.from_numpy(self.film[frames]))
+        return {name: values.numpy() for name, values in measured.items()}
 
     def series(self, metric: str) -> dict[str, NDArray]:
         """One metric over the recorded steps: variant to (T,)."""
@@ -147,9 +142,28 @@ def decayed_mask(experiment: Experiment, architecture: Architecture) -> NDArray:
     return mask
 
 
-def _scores(architecture: Architecture, flat: Tensor, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean binary cross-entropy and accuracy of every row of ``flat`` at points x (M, 2), y (M,): two arrays (R,)."""
-    logits = architecture.logits(flat, torch.as_tensor(x, dtype=flat.dtype))
-    signed = logits * torch.as_tensor(1 - 2 * y, dtype=flat.dtype)
-    accuracy = (signed < 0).to(flat.dtype).mean(1)
-    return softplus(signed).mean(1).numpy(), accuracy.numpy()
+def metrics_of(rows: Rows, data: Data, flat: Tensor) -> dict[str, Tensor]:
+    """METRICS of models of one architecture, each (…, R), where their parameters ``flat`` (…, R, P) are.
+
+    The 1,000 test points are evaluated in float32.
+    """
+    architecture = architecture_of(rows[0][0])
+    models = flat.reshape(-1, flat.shape[-1])
+    train_loss, train_accuracy = _scores(architecture, models, data.x_train, data.y_train)
+    test_loss, test_accuracy = _scores(architecture, models.float(), data.x_test, data.y_test)
+    masks = {id(one): decayed_mask(one, architecture) for one, _ in rows}
+    l2 = np.array([one.weight_decay_of(variant) * (variant.where == "gradient") for one, variant in rows])
+    strength = flat.new_tensor(l2[:, None] * np.stack([masks[id(one)] for one, _ in rows]))
+    squares = flat.square()
+    penalty = (squares * strength).sum(-1) / 2
+    norm = squares[..., : architecture.weights].sum(-1).sqrt()
+    loss = train_loss.view_as(norm)
+    values = (loss, loss + penalty, test_loss, train_accuracy, test_accuracy, norm)
+    return {name: value.view_as(norm) for name, value in zip(METRICS, values, strict=True)}
+
+
+def _scores(architecture: Architecture, flat: Tensor, x: NDArray, y: NDArray) -> tuple[Tensor, Tensor]:
+    """Mean binary cross-entropy and accuracy of every row of ``flat`` at points x (M, 2), y (M,): two tensors (R,)."""
+    like = partial(torch.as_tensor, dtype=flat.dtype, device=flat.device)
+    signed = architecture.logits(flat, like(x)) * like(1 - 2 * y)
+    return softplus(signed).mean(1), (signed < 0).to(flat.dtype).mean(1)

@@ -19,9 +19,9 @@ from torch import Tensor
 from engine.datasets import Data, make_data
 from engine.experiment import Experiment
 from engine.mlp import LossGradient
-from engine.run import Run, architecture_of, decayed_mask, quiet_cpu
+from engine.run import METRICS, Rows, Run, architecture_of, decayed_mask, metrics_of, quiet_cpu
 from engine.transforms import Slot, Transform, Update, bridge, merge
-from engine.variants import VARIANTS, Variant
+from engine.variants import VARIANTS
 
 FRAMES = 41
 """Recorded steps of a training, the first and the last among them."""
@@ -98,16 +98,13 @@ def train_many(
     """
     one = _common(experiments)
     steps = np.unique(np.linspace(0, one.steps, frames).round().astype(int))
-    rows = rows_of(experiments)
-    where = _device(experiments, device)
-    size = len(rows) if where.type == "cuda" else BLOCK
-    count = -(-len(rows) // size)
-    blocks = [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)]
+    blocks, where = _blocks(experiments, device)
     make = partial(_film, steps=steps, dtype=dtype, device=where)
     films = in_blocks(make, blocks, threads, one.steps, on_step or (lambda step: None), pause)
-    film = np.concatenate([film for film, _ in films], axis=1) if count > 1 else films[0][0]
+    film = np.concatenate([film for film, _ in films], axis=1) if len(blocks) > 1 else films[0][0]
     diverged = [step for _, gone in films for step in gone]
     data = make_data(one.dataset, one.noise, one.points, one.seed)
+    rows = [row for block in blocks for row in block]
     places = {(id(experiment), variant.key): row for row, (experiment, variant) in enumerate(rows)}
     runs = []
     for experiment in experiments:
@@ -118,7 +115,42 @@ def train_many(
     return runs
 
 
-Rows = Sequence[tuple[Experiment, Variant]]
+def train_finals(
+    experiments: Sequence[Experiment],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "auto",
+    on_step: Callable[[int], None] | None = None,
+) -> tuple[NDArray, NDArray]:
+    """Train several experiments as ``train_many`` does, and keep only what is measured at the end.
+
+    Args:
+        experiments, dtype, device, on_step: as for ``train_many``.
+
+    Returns:
+        METRICS of every model (M, 6), and the step at which it diverged (M,), 0 if it did not; models in the order of
+        the experiments and of their variants.
+
+    Raises:
+        ValueError, RuntimeError: as ``train_many``.
+    """
+    one = _common(experiments)
+    blocks, where = _blocks(experiments, device)
+    make = partial(_final, dtype=dtype, device=where)
+    parts = in_blocks(make, blocks, 1, one.steps, on_step or (lambda step: None), lambda: False)
+    rows = [row for block in blocks for row in block]
+    places = {(id(experiment), variant.key): row for row, (experiment, variant) in enumerate(rows)}
+    order = [places[id(experiment), name] for experiment in experiments for name in experiment.variants]
+    metrics, diverged = (np.concatenate(part)[order] for part in zip(*parts, strict=True))
+    return metrics, diverged
+
+
+def _blocks(experiments: Sequence[Experiment], device: str) -> tuple[list[Rows], torch.device]:
+    """The models in blocks that are trained together, as equal as they can be, and where."""
+    rows, where = rows_of(experiments), _device(experiments, device)
+    size = len(rows) if where.type == "cuda" else BLOCK
+    count = -(-len(rows) // size)
+    return [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)], where
 
 
 def rows_of(experiments: Sequence[Experiment]) -> Rows:
@@ -134,6 +166,18 @@ def _film(
         trainer = Trainer(rows, dtype, device)
         film = trainer.film(steps, on_step).cpu().numpy()
     return film, [trainer.diverged.get(row) for row in range(len(rows))]
+
+
+def _final(
+    rows: Rows, on_step: Callable[[int], None], dtype: torch.dtype, device: torch.device
+) -> tuple[NDArray, NDArray]:
+    """METRICS (r, 6) of some models at the end, and the step at which each diverged, or 0."""
+    with quiet_cpu(), torch.inference_mode():
+        trainer = Trainer(rows, dtype, device)
+        last = trainer.film(np.array([0, rows[0][0].steps]), on_step)[-1]
+        measured = metrics_of(rows, trainer.data, last)
+        metrics = torch.stack([measured[name].to(torch.float64) for name in METRICS], 1).cpu().numpy()
+    return metrics, np.array([trainer.diverged.get(row, 0) for row in range(len(rows))])
 
 
 def in_blocks(
