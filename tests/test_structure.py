@@ -42,7 +42,7 @@ SHARED = {
             "sparse"},
     "train": {"train", "probe", "drive"},
     "measure": {"measure", "scene", "two_decays", "axis", "corrections", "networks", "rates", "equilibrium", "averages",
-                "anatomy", "derivation", "groups"},
+                "anatomy", "derivation", "groups", "sweep", "landscape"},
 }  # fmt: skip
 """Rooms of the engine with several modules."""
 
