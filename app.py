@@ -16,6 +16,7 @@ page = st.navigation(
         st.Page("pages/one_step.py", title="One step", icon=":material/steps:", url_path="one_step"),
         st.Page("pages/what_to_decay.py", title="What to decay", icon=":material/checklist:", url_path="what_to_decay"),
         st.Page("pages/two_decays.py", title="Two decays", icon=":material/trending_down:", url_path="two_decays"),
+        st.Page("pages/map.py", title="λ × η map", icon=":material/map:", url_path="map"),
     ],
     position="top",
 )

@@ -254,16 +254,18 @@ class Experiment:
         return chosen, [*(notices or []), *more]
 
 
-def budgeted(experiments: Sequence[Experiment]) -> tuple[list[Experiment], list[str]]:
-    """Experiments of one batch, their steps cut so that together they cost at most VISITOR_BUDGET; and why, if so."""
-    cost, one = sum(experiment.cost for experiment in experiments), experiments[0]
-    if cost <= VISITOR_BUDGET:
+def budgeted(
+    experiments: Sequence[Experiment], times: int = 1, budget: float = VISITOR_BUDGET
+) -> tuple[list[Experiment], list[str]]:
+    """Experiments of one batch, steps cut so that together, so many times, they stay in budget; and why, if so."""
+    cost, one = times * sum(experiment.cost for experiment in experiments), experiments[0]
+    if cost <= budget:
         return list(experiments), []
-    steps = max(1, int(one.steps * VISITOR_BUDGET / cost))
+    steps = max(1, int(one.steps * budget / cost))
     steps -= steps % 10 ** max(0, len(str(steps)) - 2)  # two digits are enough for a cut
-    models = sum(len(experiment.variants) for experiment in experiments)
+    models = times * sum(len(experiment.variants) for experiment in experiments)
     notice = (
-        f"{one.steps} steps × {models} models × {one.batch} points × {one.parameters} parameters "
+        f"{one.steps} steps × {models:,} models × {one.batch} points × {one.parameters} parameters "
         f"is more than this page trains at once; using {steps} steps."
     )
     return [replace(experiment, steps=steps) for experiment in experiments], [notice]

@@ -125,6 +125,11 @@ def _write_url(exp: Experiment) -> None:
         st.session_state.written = query
 
 
+def load(exp: Experiment) -> None:
+    """Make this the experiment of all pages, from a callback: widgets can only be set before they are drawn."""
+    _load(exp, [])
+
+
 def _load(exp: Experiment, notices: list[str]) -> None:
     """Set every widget to an experiment."""
     state = st.session_state

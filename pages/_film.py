@@ -34,7 +34,7 @@ _HTML = """
 """
 
 _CSS = (_HERE / "film.css").read_text(encoding="utf-8")
-_JS = (_HERE / "film.js").read_text(encoding="utf-8")
+_JS = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("film.js", "vega.js"))
 _player = st.components.v2.component("wdp_film", html=_HTML, css=_CSS, js=_JS)
 _reel = st.components.v2.component("wdp_reel", html="<i hidden></i>", js=_JS)
 _axis = st.components.v2.component("wdp_axis", html="<i hidden></i>", js=_JS)

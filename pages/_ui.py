@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ AXIS_PATIENCE = 45.0
 AXIS_BUDGET = 1e11
 """Largest cost of a whole λ axis that is trained behind the picture: two or three seconds on two cores."""
 
+COARSE = Shelf(5, lambda tiles: 100_000)
 SCENES = Shelf(20, lambda scene: 300_000)
 FORMATS = (("png", "image/png", to_png), ("svg", "image/svg+xml", to_svg))
 PATIENCE = 0.4
@@ -107,8 +108,27 @@ def trained_together(experiments: Sequence[Experiment]) -> list[Run]:
     """The runs of several experiments that ``train_many`` can train as one batch, as ``trained`` gives each."""
     chosen, notices = budgeted(experiments)
     one, models = chosen[0], sum(len(exp.variants) for exp in chosen)
-    line, words = st.empty(), _described(one, models, notices)
-    line.caption(words)  # before the training: every message after it would hold the picture up
+
+    def work(on_step: Callable[[int], None]) -> list[Run]:
+        return train_many(chosen, dtype=torch.float64, on_step=on_step)
+
+    words = _described(one, models, notices)
+    return in_turn(RUNS, tuple(chosen), work, st.empty(), words, one.steps, f"{models} models")
+
+
+def in_turn(
+    shelf: Shelf,
+    key: Hashable,
+    work: Callable[[Callable[[int], None]], T],
+    line: Any,
+    words: str,
+    steps: int,
+    what: str,
+) -> T:
+    """What ``work(on_step)`` trains, in turn with the others, once for all sessions; ``line`` shows ``words``, and
+    progress over ``steps`` when it takes a while."""
+    if words:
+        line.caption(words)  # before the training: every message after it would hold the picture up
     started, share = time.monotonic(), 0.0
     tell = _now_and_then(line.progress)
 
@@ -116,21 +136,21 @@ def trained_together(experiments: Sequence[Experiment]) -> list[Run]:
         if time.monotonic() - started > PATIENCE:
             tell(share, f"{count} ahead of you")
 
-    def work(give_way: Callable[[], None]) -> list[Run]:
+    def turn(give_way: Callable[[], None]) -> T:
         def on_step(step: int) -> None:
             nonlocal share
             pulse()
-            share = step / one.steps
+            share = step / steps
             if time.monotonic() - started > PATIENCE:
-                tell(share, f"Training {models} models: step {step:,} of {one.steps:,}")
+                tell(share, f"Training {what}: step {step:,} of {steps:,}")
             give_way()
 
-        return train_many(chosen, dtype=torch.float64, on_step=on_step)
+        return work(on_step)
 
-    runs = RUNS.get(tuple(chosen), lambda: TURNS.take(work, pulse, ahead), pulse)
+    result = shelf.get(key, lambda: TURNS.take(turn, pulse, ahead), pulse)
     if time.monotonic() - started > PATIENCE:
-        line.caption(words)
-    return runs
+        line.caption(words) if words else line.empty()
+    return result
 
 
 def replayed(kind: str, run: Run, work: Callable[[Run, Callable[[int], None]], T]) -> T:

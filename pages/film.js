@@ -35,17 +35,6 @@ function deliver(part) {
   window.dispatchEvent(new Event(part.axis ? "wdp-axis" : "wdp-reel"));
 }
 
-function loadVega() {
-  window.wdpVegaEmbed ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = new URL("app/static/vega.js", document.baseURI).href;
-    script.onload = () => resolve(window.vegaEmbed);
-    script.onerror = () => reject(new Error("The chart library did not load."));
-    document.head.append(script);
-  });
-  return window.wdpVegaEmbed;
-}
-
 class Player {
   constructor(root) {
     this.root = root.querySelector(".film");
@@ -488,28 +477,6 @@ function size(chart, holder) {
   if (!chart.square) return { width: "container", height: chart.spec.height };
   const width = Math.min(holder.clientWidth, 560);
   return { width, height: width + 20 };
-}
-
-function element(tag, name, text) {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-function rgb(hex) {
-  return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-}
-
-function isDark(node) {
-  const parts = getComputedStyle(node).getPropertyValue("--st-background-color").trim();
-  const [r, g, b] = parts.startsWith("#") ? rgb(parts) : (parts.match(/\d+/g) ?? [255, 255, 255]).map(Number);
-  return 0.3 * r + 0.6 * g + 0.1 * b < 128;
-}
-
-function recolour(text, palette) {
-  for (const name of Object.keys(palette.light)) text = text.replaceAll(palette.light[name], palette.dark[name]);
-  return text;
 }
 
 function whenIdle(work) {

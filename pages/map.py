@@ -1,0 +1,235 @@
+"""Page 8, λ × η map: the test loss of two variants over a grid of both, and the U-curve over λ."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from engine import VARIANTS, Experiment
+from engine.charts import Picture
+from engine.charts.landscape import landscape_map, loss_over_lambda
+from engine.landscape import GUESSING, Landscape, Plan, best_cell, etas, plan_of, train_tile, weight_decays
+from engine.variants import Variant
+from pages import _atlas, _controls, _ui
+from pages._map_words import command_lines, story
+from pages._maps import MAPS, Map
+
+REFRESH = 0.7
+"""Seconds between two pictures of a map that is being trained."""
+
+
+def body(experiment: Experiment) -> None:
+    if st.session_state.pop("cell_opened", False):
+        st.switch_page("pages/boundaries.py")
+    line = st.empty()
+    pair = choose(experiment)
+    plan, notices = plan_of(experiment, pair)
+    chosen = MAPS.watch(plan, visitor())
+    begin(chosen, line, notices)
+    if st.session_state.get("map_stopped") != plan:
+        MAPS.go(chosen)
+    watched(experiment, chosen)
+    _ui.downloads(figures(experiment, chosen.landscape))
+    with st.expander("The same from the command line, as a table of all models"):
+        st.code(command_lines(plan), language="bash", wrap_lines=True)
+
+
+def visitor() -> str:
+    """This session, as the maps know it."""
+    context = st.runtime.scriptrunner.get_script_run_ctx()
+    return context.session_id if context else ""
+
+
+def choose(experiment: Experiment) -> tuple[str, str]:
+    """The two variants, at first the last L2 and decay of one optimizer that the experiment trains."""
+    options = [variant.key for variant in VARIANTS.values() if variant.has_weight_decay]
+    state = st.session_state
+    left, right = default_pair(experiment)
+    columns = st.columns(2, gap="medium")
+    state.setdefault("map_left", left)
+    first = columns[0].selectbox(
+        "Left map", options, format_func=title_of, key="map_left", help="Any variant with a λ."
+    )
+    others = [key for key in options if key != first]
+    state.setdefault("map_right", right)
+    if state.map_right not in others:
+        state.map_right = next(key for key in (left, right, *others) if key in others)
+    second = columns[1].selectbox("Right map", others, format_func=title_of, key="map_right", help="Another one.")
+    return first, second
+
+
+def default_pair(experiment: Experiment) -> tuple[str, str]:
+    """The last L2 and decay of one optimizer among the experiment's variants, or else the default's."""
+    for chosen in (experiment.chosen, Experiment().chosen):
+        pairs = [
+            (a.key, b.key) for a in chosen for b in chosen if a.family == b.family and (a.where, b.where) == LESSON
+        ]
+        if pairs:
+            return pairs[-1]
+    raise AssertionError("the default experiment has both")
+
+
+LESSON = ("gradient", "weight")
+
+
+def title_of(key: str) -> str:
+    return VARIANTS[key].title
+
+
+def begin(chosen: Map, line: Any, notices: list[str]) -> None:
+    """Train a coarse map of the first seed, as any picture is trained: in line, with progress."""
+    plan, landscape = chosen.landscape.plan, chosen.landscape
+    exp = plan.experiment
+
+    def work(on_step: Callable[[int], None]) -> list[Any]:
+        made = []
+        for number, tile in enumerate(islice(plan.tiles(), 2)):
+            made.append((tile, *train_tile(plan, tile, partial(tell, on_step, number * exp.steps))))
+        return made
+
+    def tell(on_step: Callable[[int], None], before: int, step: int) -> None:
+        on_step((before + step) // 2)
+
+    coarse = _ui.in_turn(_ui.COARSE, plan, work, line, "  \n".join(notices), exp.steps, "a coarse map")
+    if not landscape.done:
+        for made in coarse:
+            landscape.add(*made)
+
+
+def watched(experiment: Experiment, chosen: Map) -> None:
+    """The map and what it says, drawn again by itself while it is trained."""
+    active = chosen.active
+
+    @st.fragment(run_every=REFRESH if active else None)
+    def picture() -> None:
+        MAPS.watch(chosen.landscape.plan, visitor())
+        status(chosen)
+        draw(experiment, chosen.landscape)
+        if chosen.active != active:
+            st.rerun()
+
+    picture()
+
+
+def status(chosen: Map) -> None:
+    """How far the map is, and a button to stop it or to go on."""
+    landscape, state = chosen.landscape, chosen.state
+    left, right = st.columns([6, 1], vertical_alignment="center")
+    share, done = landscape.models / landscape.plan.models, f"{landscape.models:,} of {landscape.plan.models:,} models"
+    if state == "training":
+        seconds = chosen.seconds_left
+        left.progress(share, f"{done}{f', about {seconds:.0f} s left' if seconds else ''}")
+    elif state == "waiting":
+        ahead = MAPS.ahead(chosen)
+        left.progress(share, f"{done}. {ahead} {'map' if ahead == 1 else 'maps'} ahead of yours")
+    elif state == "failed":
+        left.error("The map's processes ended before their time, perhaps for want of memory. What is trained is kept.")
+    else:
+        left.caption(described(landscape.plan) if state == "done" else f"Stopped: {done} trained.")
+    if chosen.active:
+        right.button("Stop", on_click=stop, args=(chosen,), key="map_stop", width="stretch")
+    elif state != "done":
+        right.button("Go on", on_click=go_on, args=(chosen,), key="map_go", width="stretch")
+
+
+def described(plan: Plan) -> str:
+    """What a map is made of, in a caption."""
+    exp = plan.experiment
+    return (
+        f"{plan.models:,} models of {exp.parameters:,} parameters, {exp.steps:,} steps on {exp.points:,} points, seeds "
+        f"{plan.seeds[0]}–{plan.seeds[-1]}. λ and η are the axes; every other knob of the sidebar counts."
+    )
+
+
+def stop(chosen: Map) -> None:
+    st.session_state.map_stopped = chosen.landscape.plan
+    MAPS.leave(chosen, visitor())
+
+
+def go_on(chosen: Map) -> None:
+    st.session_state.map_stopped = None
+    MAPS.watch(chosen.landscape.plan, visitor())
+    MAPS.go(chosen)
+
+
+def draw(experiment: Experiment, landscape: Landscape) -> None:
+    """Both maps with their curves, and the words."""
+    plan, rows = landscape.plan, own_rows(experiment, landscape.plan)
+    version = (plan, len(landscape.done), tuple(here(experiment, v) for v in plan.variants))
+    key = f"map:{hash(version) & 0xFFFFFFFF:08x}"
+    sides = _ui.SCENES.get(("map", version), lambda: both_sides(experiment, landscape, rows), _ui.pulse)
+    low = float(np.nanmin(landscape.preview("test_loss")))
+    _atlas.show(
+        key, " ".join(plan.pair), sides, partial(open_cell, experiment, plan), low=f"{low:.2f}",
+        high=f"{GUESSING:.2f}, guessing, or more", lambdas=[f"{value:g}" for value in weight_decays()],
+    )  # fmt: skip
+    for line in story(landscape, rows):
+        st.markdown(line)
+
+
+def both_sides(experiment: Experiment, landscape: Landscape, rows: list[int]) -> list[dict[str, Any]]:
+    sides = []
+    for number, variant in enumerate(landscape.plan.variants):
+        curve = loss_over_lambda(landscape, number, rows[number]) if landscape.seeds else None
+        col, words = len(weight_decays()) // 2, ""
+        if landscape.seeds:
+            best = best_cell(landscape.values("test_loss")[number])
+            col = best.weight_decay
+            words = (
+                f"Best: η = {etas(variant)[best.eta]:g}, λ = {weight_decays()[col]:g}, test loss {best.loss:.3f}. "
+                "Point at a cell for its numbers; click to open its run on page 1."
+            )
+        names = [f"{value:g}" for value in etas(variant)]
+        more = {"row": rows[number], "col": col, "etas": names, "words": words}
+        sides.append(_atlas.side(landscape_map(landscape, number, here(experiment, variant)), curve, **more))
+    return sides
+
+
+def here(experiment: Experiment, variant: Variant) -> tuple[float, float]:
+    """(λ, η) of a variant in the experiment of the other pages."""
+    return experiment.weight_decay_of(variant), experiment.lr_of(variant)
+
+
+def own_rows(experiment: Experiment, plan: Plan) -> list[int]:
+    """The row of each map whose η is nearest to the experiment's own."""
+    return [
+        int(np.abs(np.log(etas(variant)) - np.log(experiment.lr_of(variant))).argmin()) for variant in plan.variants
+    ]
+
+
+def open_cell(experiment: Experiment, plan: Plan) -> None:
+    """Make a cell of the map the experiment of all pages, and go to page 1."""
+    cell = st.session_state["map"].cell
+    variant, row, col = (int(cell[name]) for name in ("variant", "row", "col"))
+    there = plan.at(variant, row, col)
+    family = ("lr_adaptive", "weight_decay_adaptive") if plan.variants[variant].adaptive else ("lr", "weight_decay")
+    own = {name: getattr(there, name) for name in (*family, "seed", "steps", "variants")}
+    _controls.load(replace(experiment, **own))
+    st.session_state.cell_opened = True
+
+
+def figures(experiment: Experiment, landscape: Landscape) -> dict[str, Callable[[str], Picture]]:
+    """What can be downloaded."""
+    rows = own_rows(experiment, landscape.plan)
+    pictures: dict[str, Callable[[str], Picture]] = {}
+    for number, variant in enumerate(landscape.plan.variants):
+        marked = here(experiment, variant)
+        pictures[f"Map {variant.title}"] = partial(
+            _themed, partial(landscape_map, landscape, number, marked, legend=True)
+        )
+        if landscape.seeds:
+            pictures[f"Losses {variant.title}"] = partial(
+                _themed, partial(loss_over_lambda, landscape, number, rows[number])
+            )
+    return pictures
+
+
+def _themed(draw: Callable[[], Picture], theme: str) -> Picture:
+    return draw()
+
+
+_ui.page("How do λ and η share the work?", body)
