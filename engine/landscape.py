@@ -277,7 +277,7 @@ def interaction(losses: NDArray) -> Interaction | None:
     """The interaction of η and λ in test losses (seeds, η, λ) where every seed beats guessing; None where too few do.
 
     The two-way analysis of variance of log loss with unequal cells: a least-squares fit of row plus column effects to
-    the mean over seeds, and the residuals of the seeds for the noise.
+    each seed; the mean of their residuals is the interaction, its standard error over seeds the noise in it.
     """
     inside = (losses < GUESSING).all(0)
     rows, columns = np.nonzero(inside)
@@ -287,11 +287,8 @@ def interaction(losses: NDArray) -> Interaction | None:
     free = len(rows) - rank
     if free < 10:
         return None
-    mean = logs.mean(0)
-    residual = mean - design @ np.linalg.lstsq(design, mean, rcond=None)[0]
-    total = float(((mean - mean.mean()) ** 2).sum())
-    noise = math.nan
-    if len(logs) > 1:
-        apart = logs - mean - (logs.mean(1, keepdims=True) - mean.mean())
-        noise = float((apart**2).sum()) / ((len(logs) - 1) * (len(rows) - 1)) / len(logs) * free / total
-    return Interaction(float((residual**2).sum()) / total, noise, len(rows))
+    fitted = design @ np.linalg.lstsq(design, logs.T, rcond=None)[0]
+    residuals = logs - fitted.T
+    total = float(((logs.mean(0) - logs.mean()) ** 2).sum())
+    share = float((residuals.mean(0) ** 2).sum()) / total
+    return Interaction(share, float((_standard_error(residuals) ** 2).sum()) / total, len(rows))

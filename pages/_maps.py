@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
@@ -14,8 +15,10 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from engine.landscape import Landscape, Plan, Tile, train_tile
+from engine.sweep.errors import SweepError
 from engine.sweep.pool import finished
 
+LOG = logging.getLogger(__name__)
 PROCESSES = min(8, max(2, os.cpu_count() or 1))
 KEPT = 40
 """Maps that are remembered, a quarter of a megabyte each."""
@@ -133,12 +136,14 @@ class Maps:
                     chosen.stop = Path(folder) / "stop"
                     self._train(chosen)
                     state = "idle" if chosen.stop.exists() else "done"
+            except (SweepError, OSError) as error:
+                LOG.warning("A map was not finished: %s", error)
+            except Exception:  # the next map must not wait for ever
+                LOG.exception("A map was not finished.")
             finally:
                 with self._lock:
                     chosen.stop, chosen.state = None, state
                     self._line.remove(chosen)
-                    if state == "failed":
-                        self._worker = None
 
     def _train(self, chosen: Map) -> None:
         landscape = chosen.landscape

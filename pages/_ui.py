@@ -277,32 +277,31 @@ def _drawn(draw: Callable[[Picture, str], bytes], make: Callable[[str], Picture]
     return draw(make(theme), theme)
 
 
-def rules(run: Run) -> None:
+def rules(experiment: Experiment) -> None:
     """The update rule, the lesson, the source and the PyTorch code of every variant on screen."""
     panel = st.expander("The rules on screen, and their PyTorch code", key="rules", on_change="rerun")
     if not panel.open:
         return
     with panel:
-        for variant in run.experiment.chosen:
+        for variant in experiment.chosen:
             left, right = st.columns(2)
             left.markdown(f"**{variant.title}**: {variant.lesson}  \n$${variant.rule}$$  \n_{variant.paper}_")
-            right.code(run.experiment.snippet_of(variant), language="python")
+            right.code(experiment.snippet_of(variant), language="python")
         st.caption(
             "`decayed` are the weight matrices (`p.dim() >= 2`), `groups` puts the rest into a parameter group with "
             "`weight_decay=0`; the sidebar's “What decays” says which are in `decayed`."
         )
 
 
-def measured(run: Run, claims: Sequence[Claim]) -> None:
+def measured(run: Any, claims: Sequence[Claim], key: Hashable = None) -> None:
     """The page's claims held against this run, once the panel is opened: predicted, measured, error, and where to read
-    and to test each."""
+    and to test each. What is no Run has a ``key`` of its own."""
     panel = st.expander("Measured, not asserted", icon=":material/fact_check:", key="measured", on_change="rerun")
     if not panel.open:
         return
     with panel:
-        checks = shared(
-            "claims " + " ".join(claim.key for claim in claims), run, lambda: [c.check(run) for c in claims]
-        )
+        names = "claims " + " ".join(claim.key for claim in claims)
+        checks = SCENES.get((names, key or run.experiment), lambda: [claim.check(run) for claim in claims], pulse)
         for claim, found in zip(claims, checks, strict=True):
             st.markdown(verdict(claim, found))
 

@@ -31,7 +31,7 @@ def body(experiment: Experiment) -> None:
         st.markdown(line)
     _ui.measured(run, [sgd_pair_is_equal])
     _ui.downloads({"Table": lambda theme: signature(run, theme), "Losses": losses, "Norms": norms})
-    _ui.rules(run)
+    _ui.rules(run.experiment)
     _ui.lambda_axis(experiment)
 
 

@@ -48,7 +48,7 @@ def body(experiment: Experiment) -> None:
     shown: dict[str, Callable[[str], Picture]] = {"L2 against decay": apart}
     _ui.downloads(shown | {f"Decay rates, {family}": partial(panel, family) for family in members})
     _ui.measured(run, [claims.sgd_pair_is_equal, claims.slope_of_each, claims.divided_rate, claims.momentum_rate])
-    _ui.rules(run)
+    _ui.rules(run.experiment)
 
 
 def families(run: Run) -> dict[str, list[Variant]]:

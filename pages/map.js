@@ -31,7 +31,9 @@ class Atlas {
       this.slider.value = data.sides[0].row;
       this.sides.forEach((side, i) => (side.row = data.sides[i].row));
     }
-    Promise.all(this.sides.map((side, i) => side.receive(data.sides[i]))).then(() => (this.root.dataset.picture = data.key));
+    Promise.all(this.sides.map((side, i) => side.receive(data.sides[i]))).then(() => {
+      this.root.dataset.picture = this.root.dataset.charts = data.key;
+    });
     this.label();
   }
 

@@ -12,6 +12,7 @@ import streamlit as st
 from engine import VARIANTS, Experiment
 from engine.charts import Picture
 from engine.charts.landscape import landscape_map, loss_over_lambda
+from engine.claims.landscape import a_cell_is_its_run, sgd_has_one_map
 from engine.landscape import GUESSING, Landscape, Plan, best_cell, etas, plan_of, train_tile, weight_decays
 from engine.variants import Variant
 from pages import _atlas, _controls, _ui
@@ -23,18 +24,19 @@ REFRESH = 0.7
 
 
 def body(experiment: Experiment) -> None:
-    if st.session_state.pop("cell_opened", False):
-        st.switch_page("pages/boundaries.py")
     line = st.empty()
     pair = choose(experiment)
     plan, notices = plan_of(experiment, pair)
     chosen = MAPS.watch(plan, visitor())
     begin(chosen, line, notices)
-    if st.session_state.get("map_stopped") != plan:
+    if chosen.state == "idle" and st.session_state.get("map_stopped") != plan:
         MAPS.go(chosen)
     watched(experiment, chosen)
-    _ui.downloads(figures(experiment, chosen.landscape))
-    with st.expander("The same from the command line, as a table of all models"):
+    landscape = chosen.landscape
+    _ui.measured(landscape, [a_cell_is_its_run, sgd_has_one_map], (plan, landscape.seeds))
+    _ui.downloads(figures(experiment, landscape))
+    _ui.rules(replace(plan.experiment, variants=pair))
+    with st.expander("The same from the command line, as a table of all models", icon=":material/terminal:"):
         st.code(command_lines(plan), language="bash", wrap_lines=True)
 
 
@@ -106,6 +108,8 @@ def watched(experiment: Experiment, chosen: Map) -> None:
 
     @st.fragment(run_every=REFRESH if active else None)
     def picture() -> None:
+        if st.session_state.pop("cell_opened", False):
+            st.switch_page("pages/boundaries.py")
         MAPS.watch(chosen.landscape.plan, visitor())
         status(chosen)
         draw(experiment, chosen.landscape)
@@ -129,7 +133,7 @@ def status(chosen: Map) -> None:
     elif state == "failed":
         left.error("The map's processes ended before their time, perhaps for want of memory. What is trained is kept.")
     else:
-        left.caption(described(landscape.plan) if state == "done" else f"Stopped: {done} trained.")
+        left.caption(f"{done} trained." if state == "done" else f"Stopped: {done} trained.")
     if chosen.active:
         right.button("Stop", on_click=stop, args=(chosen,), key="map_stop", width="stretch")
     elif state != "done":
@@ -140,8 +144,9 @@ def described(plan: Plan) -> str:
     """What a map is made of, in a caption."""
     exp = plan.experiment
     return (
-        f"{plan.models:,} models of {exp.parameters:,} parameters, {exp.steps:,} steps on {exp.points:,} points, seeds "
-        f"{plan.seeds[0]}–{plan.seeds[-1]}. λ and η are the axes; every other knob of the sidebar counts."
+        f"{plan.models:,} models of {exp.parameters:,} parameters, the same initial weights and points within a seed; "
+        f"seeds {plan.seeds[0]}–{plan.seeds[-1]}, {exp.steps:,} steps on {exp.points:,} points. λ and η are the axes; "
+        "every other knob of the sidebar counts."
     )
 
 
@@ -167,6 +172,7 @@ def draw(experiment: Experiment, landscape: Landscape) -> None:
         key, " ".join(plan.pair), sides, partial(open_cell, experiment, plan), low=f"{low:.2f}",
         high=f"{GUESSING:.2f}, guessing, or more", lambdas=[f"{value:g}" for value in weight_decays()],
     )  # fmt: skip
+    st.caption(described(plan))
     for line in story(landscape, rows):
         st.markdown(line)
 

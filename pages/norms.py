@@ -72,7 +72,7 @@ def body(experiment: Experiment) -> None:
     if view != "settled" and affordable(run.experiment):
         _ui.replayed("averages", run, averages)  # what the claims ask for, where a newer move can end it
     _ui.measured(run, CLAIMS.get(view, [claims.free_decay_factor, claims.ema_view]))
-    _ui.rules(run)
+    _ui.rules(run.experiment)
 
 
 def _count(run: Run, view: str) -> int:

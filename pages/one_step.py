@@ -59,7 +59,7 @@ def body(experiment: Experiment) -> None:
         "Pull on every weight": lambda theme: pulls(forces, i, name),
     })  # fmt: skip
     _ui.measured(run, [claims.sgd_three_forms, claims.decay_is_a_shrink, claims.adaptive_l2_has_a_rate_a_weight])
-    _ui.rules(run)
+    _ui.rules(run.experiment)
 
 
 def chosen_step(run: Run, place: DeltaGenerator, slider: DeltaGenerator) -> tuple[Variant, int]:

@@ -37,7 +37,7 @@ def body(experiment: Experiment) -> None:
     run = _ui.trained(far_beyond(experiment) if chosen == "ends" else experiment)
     _, view = VIEWS[chosen or "fit"]
     view(run, _ui.shared("scene", run, lambda: scene(run)))
-    _ui.rules(run)
+    _ui.rules(run.experiment)
 
 
 def fit(run: Run, view: Scene) -> None:

@@ -32,7 +32,7 @@ def body(experiment: Experiment) -> None:
         st.markdown(line)
     _ui.measured(runs[0], [decay_follows_the_schedule, the_papers_form_does_not_know_the_learning_rate])
     _ui.downloads({name: partial(_for_theme, draw, runs) for name, draw in figures.items()})
-    _ui.rules(runs[0])
+    _ui.rules(runs[0].experiment)
 
 
 def _for_theme(draw: Callable[[list[Run]], Picture], runs: list[Run], theme: str) -> Picture:

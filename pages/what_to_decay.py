@@ -54,7 +54,7 @@ def body(experiment: Experiment) -> None:
         pictures | {p.title: partial(figure, made, variants, i) for i, p in enumerate(figures(made, variants))}
     )
     _ui.measured(runs[0], [claims.groups_are_the_masks, claims.what_is_not_decayed_is_not_pulled])
-    _ui.rules(runs[0])
+    _ui.rules(runs[0].experiment)
 
 
 def selectors(experiment: Experiment) -> list[Variant]:

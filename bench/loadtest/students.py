@@ -44,9 +44,9 @@ VISIT = 12
 
 
 def playground(url: str) -> App:
-    """The playground; its picture is the film."""
+    """The playground; its picture is the film, or the map of page 8."""
     label = KNOBS["weight_decay"].label
-    return App(url, label, lambda element: element.bidi_component.component_name.endswith("wdp_film"))
+    return App(url, label, lambda element: element.bidi_component.component_name.endswith(("wdp_film", "wdp_map")))
 
 
 def bare(url: str) -> App:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
-
-from engine.run import Run
+from typing import Any, Literal
 
 Kind = Literal["relative", "absolute", "at most"]
 
@@ -41,7 +39,7 @@ class Claim:
         tolerance: largest error that passes, in the units of ``kind``.
         kind: "relative" |measured − predicted| / |predicted|, "absolute" without the division, or "at most": what
             counts is how far, relatively, the measured value is above the predicted one.
-        check: the run's measurements, or one sentence on why the claim does not apply to this run.
+        check: the run's measurements (page 8: the map's), or one sentence on why the claim does not apply to it.
     """
 
     key: str
@@ -52,7 +50,7 @@ class Claim:
     test: str
     tolerance: float
     kind: Kind
-    check: Callable[[Run], list[Measurement] | str]
+    check: Callable[[Any], list[Measurement] | str]
 
     def error(self, value: Measurement) -> float:
         """The error of a measurement in the units of ``kind``; inf where it cannot be measured."""
@@ -73,10 +71,10 @@ CLAIMS: dict[str, Claim] = {}
 
 def claim(
     *, says: str, formula: str, source: str, link: str, test: str, tolerance: float, kind: Kind = "relative"
-) -> Callable[[Callable[[Run], list[Measurement] | str]], Claim]:
+) -> Callable[[Callable[[Any], list[Measurement] | str]], Claim]:
     """Register a check as a Claim, named as its function."""
 
-    def register(check: Callable[[Run], list[Measurement] | str]) -> Claim:
+    def register(check: Callable[[Any], list[Measurement] | str]) -> Claim:
         key = getattr(check, "__name__", "")
         CLAIMS[key] = Claim(key, says, formula, source, link, test, tolerance, kind, check)
         return CLAIMS[key]

@@ -24,7 +24,7 @@ class Visit:
 
     @property
     def film(self) -> Locator:
-        return self.page.locator(".film")
+        return self.page.locator(".film, .atlas")
 
     @property
     def step(self) -> Locator:
