@@ -11,7 +11,7 @@ BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup develop browser run test check format bench loadtest picture clean
+.PHONY: help setup develop browser run test check format bench loadtest scale picture clean
 
 help:
 	@echo 'make run       start the playground at http://localhost:$(PORT)   (another port: make run PORT=8600)'
@@ -20,6 +20,7 @@ help:
 	@echo 'make format    format and mend what ruff can mend'
 	@echo 'make bench     measure the figures of the README'
 	@echo 'make loadtest  measure a classroom of students against a server'
+	@echo 'make scale     measure maps and sweeps'
 	@echo 'make picture   draw the picture of the README'
 	@echo 'make setup     only set up .venv                        (another Python: make setup PYTHON=python3.13)'
 	@echo 'make clean     remove .venv, caches and generated files'
@@ -73,6 +74,9 @@ bench: $(BENCH) browser
 
 loadtest: develop
 	@$(PY) -m bench.loadtest
+
+scale: develop browser
+	@$(PY) -m bench.scale
 
 picture: develop browser
 	$(PY) -m tools.picture

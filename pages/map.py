@@ -122,7 +122,7 @@ def watched(experiment: Experiment, chosen: Map) -> None:
 def status(chosen: Map) -> None:
     """How far the map is, and a button to stop it or to go on."""
     landscape, state = chosen.landscape, chosen.state
-    left, right = st.columns([6, 1], vertical_alignment="center")
+    left, right = st.container(height=64, border=False).columns([6, 1], vertical_alignment="center")
     share, done = landscape.models / landscape.plan.models, f"{landscape.models:,} of {landscape.plan.models:,} models"
     if state == "training":
         seconds = chosen.seconds_left
@@ -238,4 +238,4 @@ def _themed(draw: Callable[[], Picture], theme: str) -> Picture:
     return draw()
 
 
-_ui.page("How do λ and η share the work?", body)
+_ui.page("Does the best λ depend on η?", body)
