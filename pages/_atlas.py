@@ -24,8 +24,8 @@ _HTML = f"""
 <div class="atlas">
   <div class="key">
     <span class="name">test loss</span><span class="low"></span><i class="ramp"></i><span class="high"></span>
-    <span class="marks">◎ best cell · dots: within one standard error of it · white line: best λ at each η ·
-      × diverged · <b style="color: var(--wdp-class1)">✖</b> the other pages' λ and η</span>
+    <span class="marks">◎ best cell · dots: within one standard error · white line: best λ at each η ·
+      × diverged · <b style="color: var(--wdp-class1)">✖</b> other pages</span>
   </div>
   <div class="sides">{_SIDE}{_SIDE}</div>
   <div class="bar">

@@ -100,7 +100,9 @@ def _base(given: argparse.Namespace) -> Experiment:
         name, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"--set takes KNOB=VALUE, not {text!r}.")
-        (chosen,) = values_of(name, [value])
+        chosen, *more = values_of(name, [value])
+        if more:
+            raise ValueError(f"--set takes one value, not {text!r}; --over takes several.")
         base = replace(base, **{name: chosen})
     return base
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -21,7 +23,6 @@ BACKENDS = ("loky", "dask")
 PATIENCE = 10
 """Seconds to wait for a scheduler and for its first worker."""
 
-_LEAVER = "leave after the starter"
 TRIES = 3
 """Pools of processes that may die in a row without finishing anything."""
 
@@ -59,12 +60,13 @@ def finished(
             again = list(taken)
             taken.clear()
             try:
-                calls = (delayed(_with_task)(work, task, os.getpid()) for task in remembered(_then(again, waiting)))
+                calls = (delayed(_with_task)(work, task) for task in remembered(_then(again, waiting)))
                 parallel = Parallel(jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-                for task, result in parallel(calls):
-                    del taken[task]
-                    deaths = 0
-                    yield task, result
+                with _closing(parallel(calls)) as results:
+                    for task, result in results:
+                        del taken[task]
+                        deaths = 0
+                        yield task, result
                 return
             except BrokenProcessPool as error:
                 deaths += 1
@@ -77,23 +79,35 @@ def _then(first: Iterable[T], rest: Iterable[T]) -> Iterator[T]:
     yield from rest
 
 
-def _with_task(work: Callable[[T], R], task: T, starter: int) -> tuple[T, R]:
-    if os.getppid() == starter and not any(thread.name == _LEAVER for thread in threading.enumerate()):
-        threading.Thread(target=_leave_after, args=(starter,), name=_LEAVER, daemon=True).start()
+def _with_task(work: Callable[[T], R], task: T) -> tuple[T, R]:
     return task, work(task)
 
 
-def _leave_after(starter: int) -> None:
-    """End this process when the one that started it is gone: loky would keep it for minutes."""
-    while os.getppid() == starter:
-        time.sleep(1)
-    os._exit(1)
+@contextmanager
+def _closing(results: Any) -> Iterator[Any]:
+    """Close joblib's generator, without its warning that tasks were cancelled: whoever stopped early knows."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings(action="ignore"):
+            results.close()
+
+
+def _follow(starter: int) -> None:
+    """Let this process end soon after the one that started it, which loky would keep for minutes."""
+
+    def leave() -> None:
+        while os.getppid() == starter:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 @contextmanager
 def _at(backend: str, scheduler: str | None) -> Iterator[None]:
     if backend == "loky":
-        with parallel_config("loky"):
+        with parallel_config("loky", initializer=_follow, initargs=(os.getpid(),)):
             yield
         return
     client = _client(scheduler)
@@ -102,6 +116,8 @@ def _at(backend: str, scheduler: str | None) -> Iterator[None]:
             yield
     except TimeoutError as error:
         raise SweepError(f"The scheduler at {scheduler} has no workers; start some with `dask worker`.") from error
+    except CancelledError as error:
+        raise SweepError(f"The scheduler at {scheduler} does not answer any more.") from error
     finally:
         client.close()
 
@@ -109,11 +125,13 @@ def _at(backend: str, scheduler: str | None) -> Iterator[None]:
 def _client(scheduler: str | None) -> Any:
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         raise SweepError("dask is not installed; `pip install -r requirements-dask.txt` brings it.") from error
     if not scheduler:
         raise SweepError("The dask backend needs the address of a scheduler: --scheduler tcp://HOST:8786.")
     try:
+        get_address_host_port(scheduler)  # since a Client of no address at all could not be closed
         return Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SweepError(f"No dask scheduler answers at {scheduler}.") from error

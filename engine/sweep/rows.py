@@ -58,7 +58,7 @@ def table_of(experiments: Sequence[Experiment], metrics: NDArray, diverged: NDAr
 def experiment_of(row: dict[str, Any]) -> Experiment:
     """The experiment of one row of the file, with its one variant."""
     values = {name: _missing_as_none(row[name]) for name in _KNOBS}
-    return Experiment(**{**values, "hidden": _widths(row["hidden"]), "variants": (row["variant"],)})
+    return Experiment(**{**values, "hidden": _widths(str(row["hidden"])), "variants": (row["variant"],)})
 
 
 def _row(experiment: Experiment, variant: Variant) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from engine.sweep.errors import SweepError
 from engine.sweep.grid import Sweep
 from engine.sweep.pool import finished
 from engine.sweep.rows import table_of
@@ -118,7 +119,13 @@ def _trained(
 
 
 def train_block(sweep: Sweep, device: str, block: Block) -> pa.Table:
-    """The rows of some batches of a sweep, batch after batch, trained in this process."""
+    """The rows of some batches of a sweep, batch after batch, trained in this process.
+
+    Raises:
+        SweepError: "cuda" was asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SweepError("There is no CUDA device where this is trained; use --device auto or cpu.")
     dtype = getattr(torch, sweep.precision)
     tables = []
     for number in block:

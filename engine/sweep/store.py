@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from engine.sweep.errors import SweepError
 from engine.sweep.rows import SCHEMA
 
 FORMATS = (".parquet", ".csv")
-_PART = re.compile(r"batches-(\d+)-(\d+)\.parquet")
+_PART = re.compile(r"batches-(\d+)-(\d+)-[0-9a-f]{16}\.parquet")
 ROWS = 10_000
 """Rows of one group in the Parquet file, whatever the parts were."""
 
@@ -41,9 +42,8 @@ class Store:
     def __init__(self, out: Path, sweep: dict[str, Any]) -> None:
         if out.suffix not in FORMATS:
             raise SweepError(f"{out} must end in {' or '.join(FORMATS)}.")
-        if out.exists():
-            raise SweepError(f"{out} exists already; it is left as it is. Remove it or choose another name.")
         self.out, self.parts = out, out.with_name(out.name + ".parts")
+        self._see_that_nothing_is_there()
         self.spoilt: list[Path] = []
         """Parts that could not be read and were set aside."""
         try:
@@ -69,6 +69,10 @@ class Store:
         if not self.done:
             shutil.rmtree(self.parts, ignore_errors=True)
 
+    def _see_that_nothing_is_there(self) -> None:
+        if os.path.exists(self.out):
+            raise SweepError(f"{self.out} exists already; it is left as it is. Remove it or choose another name.")
+
     def _claim(self, sweep: dict[str, Any]) -> None:
         """Note whose parts these are, or see that they are this sweep's."""
         note, text = self.parts / "sweep.json", json.dumps(sweep, indent=1, ensure_ascii=False)
@@ -85,8 +89,8 @@ class Store:
         done: set[int] = set()
         for path, first, last in self._part_files():
             try:
-                pq.read_table(path, schema=SCHEMA, page_checksum_verification=True)
-            except (OSError, pa.ArrowException):
+                _intact(path)
+            except OSError:
                 self.spoilt.append(path.replace(path.with_suffix(".spoilt")))
             else:
                 done.update(range(first, last + 1))
@@ -103,12 +107,20 @@ class Store:
         Raises:
             SweepError: they cannot be written.
         """
-        path = self.parts / f"batches-{block[0]:07}-{block[-1]:07}.parquet"
-        self._write(path, lambda draft: pq.write_table(table, draft, write_page_checksum=True))
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        data = sink.getvalue().to_pybytes()
+        path = self.parts / f"batches-{block[0]:07}-{block[-1]:07}-{_digest(data)}.parquet"
+        self._write(path, lambda draft: draft.write_bytes(data))
         self.done.update(block)
 
     def finish(self) -> Path:
-        """Make one file of all parts, in order, and remove them."""
+        """Make one file of all parts, in order, and remove them.
+
+        Raises:
+            SweepError: it cannot be written, or somebody else wrote one.
+        """
+        self._see_that_nothing_is_there()
         write = _write_parquet if self.out.suffix == ".parquet" else _write_csv
         self._write(self.out, lambda draft: write(draft, self._in_order()))
         self.done.clear()
@@ -118,7 +130,7 @@ class Store:
         """All rows, in tables of ROWS rows and a rest."""
         kept = SCHEMA.empty_table()
         for path, _, _ in self._part_files():
-            kept = pa.concat_tables([kept, pq.read_table(path, schema=SCHEMA, page_checksum_verification=True)])
+            kept = pa.concat_tables([kept, pq.read_table(pa.BufferReader(_intact(path)))])
             while kept.num_rows >= ROWS:
                 yield kept.slice(0, ROWS).combine_chunks()
                 kept = kept.slice(ROWS)
@@ -136,6 +148,22 @@ class Store:
             draft.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or error
             raise SweepError(f"{path} cannot be written ({reason}).") from error
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _intact(path: Path) -> bytes:
+    """The bytes of a part, which its name vouches for: Parquet's own checksums leave out its footer.
+
+    Raises:
+        OSError: they cannot be read, or are not what was written.
+    """
+    data = path.read_bytes()
+    if not path.stem.endswith(_digest(data)):
+        raise OSError(f"{path.name} is not what was written")
+    return data
 
 
 def _read_text(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.experiment import KNOBS, Experiment
-from engine.knobs import Number
+from engine.knobs import Knob, Number
 
 _RANGE = re.compile(r"(?P<low>[^:]+?)\.\.(?P<high>[^:]+?)(:(?P<kind>log|lin)(?P<count>\d+))?")
 MOST = 100_000
@@ -35,28 +35,39 @@ def _values(name: str, text: str) -> list[Any]:
     knob = KNOBS[name]
     if text == "default":
         return [getattr(Experiment, name)]
-    if isinstance(knob, Number):
-        if text == "grid" and knob.grid:
-            return [*knob.grid]
-        if match := _RANGE.fullmatch(text):
-            return _ranged(knob, text, **match.groupdict())
+    if text == "grid" and isinstance(knob, Number) and knob.grid:
+        return [*knob.grid]
     try:
-        return [knob.check(knob.read(text))]
+        if isinstance(knob, Number) and (match := _RANGE.fullmatch(text)):
+            return [knob.check(value) for value in _ranged(knob, **match.groupdict())]
+        return [knob.check(_read(knob, text))]
     except ValueError as error:
         raise ValueError(f"{name} {error}, not {text!r}.") from None
 
 
-def _ranged(knob: Number, text: str, low: str, high: str, kind: str | None, count: str | None) -> list[Any]:
+def _read(knob: Knob, text: str) -> Any:
+    """What a word stands for; a word that is no number is left to the knob, which says what it must be."""
     try:
-        first, last, number = float(low), float(high), int(count or 0)
+        return knob.read(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no range; write 0..3, 1e-3..10:log24 or 0..1:lin5.") from None
-    if kind is None and (first != int(first) or last != int(last) or not first <= last < first + MOST):
-        raise ValueError(f"{text!r} must run up from one whole number to another; else say how, as 1e-3..10:log24.")
+        if isinstance(knob, Number):
+            return text
+        raise
+
+
+def _ranged(knob: Number, low: str, high: str, kind: str | None, count: str | None) -> list[float]:
+    """The values of a range; raises ValueError with a clause that completes '<knob> …'."""
+    try:
+        first, last = float(low), float(high)
+        whole = first == int(first) and last == int(last)
+    except (ValueError, OverflowError):
+        raise ValueError("needs a range between numbers, such as 0..3, 1e-3..10:log24 or 0..1:lin5") from None
     if kind is None:
-        return [knob.check(value) for value in range(int(first), int(last) + 1)]
-    if not 2 <= number <= MOST or (kind == "log" and min(first, last) <= 0):
-        raise ValueError(f"{text!r} needs two values or more, and for log ends above 0.")
+        if not whole or not first <= last < first + MOST:
+            raise ValueError("needs a range up from one whole number to another, or one that says how, as 1..10:log24")
+        return [*range(int(first), int(last) + 1)]
+    if not 2 <= int(count or 0) <= MOST or (kind == "log" and min(first, last) <= 0):
+        raise ValueError(f"needs a range of 2 to {MOST:,} values, and for log between ends above 0")
     spaced = np.geomspace if kind == "log" else np.linspace
-    rounded = [float(f"{value:.{DIGITS}g}") for value in spaced(first, last, number)]
-    return [knob.check(int(value) if knob.whole and value == int(value) else value) for value in rounded]
+    rounded = [float(f"{value:.{DIGITS}g}") for value in spaced(first, last, int(count or 0))]
+    return [int(value) if knob.whole and value == int(value) else value for value in rounded]
