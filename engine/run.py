@@ -142,6 +142,14 @@ def decayed_mask(experiment: Experiment, architecture: Architecture) -> NDArray:
     return mask
 
 
+def decayed_masks(rows: Rows, architecture: Architecture) -> tuple[NDArray, NDArray]:
+    """``decayed_mask`` of every set of parameters that decays in some row, (K, P), and which is each row's, (R,)."""
+    sets = {one.decayed: one for one, _ in rows}
+    places = {decayed: place for place, decayed in enumerate(sets)}
+    masks = np.stack([decayed_mask(one, architecture) for one in sets.values()])
+    return masks, np.array([places[one.decayed] for one, _ in rows])
+
+
 def metrics_of(rows: Rows, data: Data, flat: Tensor) -> dict[str, Tensor]:
     """METRICS of models of one architecture, each (…, R), where their parameters ``flat`` (…, R, P) are.
 
@@ -151,9 +159,9 @@ def metrics_of(rows: Rows, data: Data, flat: Tensor) -> dict[str, Tensor]:
     models = flat.reshape(-1, flat.shape[-1])
     train_loss, train_accuracy = _scores(architecture, models, data.x_train, data.y_train)
     test_loss, test_accuracy = _scores(architecture, models.float(), data.x_test, data.y_test)
-    masks = {id(one): decayed_mask(one, architecture) for one, _ in rows}
-    l2 = np.array([one.weight_decay_of(variant) * (variant.where == "gradient") for one, variant in rows])
-    strength = flat.new_tensor(l2[:, None] * np.stack([masks[id(one)] for one, _ in rows]))
+    masks, sets = decayed_masks(rows, architecture)
+    l2 = [one.weight_decay_of(variant) * (variant.where == "gradient") for one, variant in rows]
+    strength = flat.new_tensor(l2)[:, None] * flat.new_tensor(masks)[sets]
     squares = flat.square()
     penalty = (squares * strength).sum(-1) / 2
     norm = squares[..., : architecture.weights].sum(-1).sqrt()
