@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.capture import Captured, free_bytes, models_at_once
+from engine.crossover import gpu_wins, work_of
 from engine.datasets import make_data
 from engine.experiment import Experiment
 from engine.run import Rows, Run, quiet_cpu
@@ -27,8 +29,7 @@ BLOCK = 64
 POLL = 0.02
 """Seconds between two looks at blocks that are trained in other threads."""
 
-GPU_WORTH = 5e7
-"""Multiply-adds a step from which ``device="auto"`` takes a GPU that is there."""
+TRAINERS: dict[str, type[Trainer]] = {"cpu": Trainer, "cuda": Captured}
 
 
 def train(
@@ -43,7 +44,7 @@ def train(
     Args:
         experiment: what to train.
         dtype: torch.float32 or torch.float64.
-        device: "auto" (a GPU if there is one and the work is worth it), "cpu" or "cuda".
+        device: "auto" (a GPU if there is one and it is measured to be done sooner), "cpu" or "cuda".
         on_step: called every 25 steps, sooner where they are slow, with the number of steps done; what it raises stops
             the training at once.
 
@@ -86,20 +87,28 @@ def train_many(
     """
     one = _common(experiments)
     steps = np.unique(np.linspace(0, one.steps, frames).round().astype(int))
-    blocks, where = _blocks(experiments, device)
-    make = partial(_film, steps=steps, dtype=dtype, device=where)
-    parts = in_blocks(make, blocks, threads, one.steps, on_step or (lambda step: None), pause)
+    blocks, where = _blocks(experiments, device, len(steps), dtype)
+    work = partial(_record, steps=steps, dtype=dtype, device=where)
+    at_once = 1 if where.type == "cuda" else threads  # blocks are as large as the GPU's memory
+    parts = in_blocks(work, blocks, at_once, one.steps, on_step or (lambda step: None), pause)
     film, diverged = _joined([part.film for part in parts], 1), _joined([part.diverged for part in parts], 0)
+    metrics = [part.metrics for part in parts if part.metrics is not None]
+    measured = _joined(metrics, 1) if metrics else None
     data = make_data(one.dataset, one.noise, one.points, one.seed)
-    rows = [row for block in blocks for row in block]
-    places = {(id(experiment), variant.key): row for row, (experiment, variant) in enumerate(rows)}
+    places = _places(blocks)
     runs = []
     for experiment in experiments:
         mine = [places[id(experiment), name] for name in experiment.variants]
-        own = film if mine == list(range(len(rows))) else film[:, mine]
+        own = film if mine == list(range(film.shape[1])) else film[:, mine]
         gone = {name: int(diverged[row]) or None for name, row in zip(experiment.variants, mine, strict=True)}
-        runs.append(Run(experiment, data, steps, own, gone))
+        runs.append(Run(experiment, data, steps, own, gone, None if measured is None else measured[:, mine]))
     return runs
+
+
+def _places(blocks: Sequence[Rows]) -> dict[tuple[int, str], int]:
+    """Where the model of an experiment, known by its id, and of a variant lies among all rows."""
+    rows = (row for block in blocks for row in block)
+    return {(id(experiment), variant.key): place for place, (experiment, variant) in enumerate(rows)}
 
 
 def _joined(parts: list[NDArray], axis: int) -> NDArray:
@@ -126,36 +135,45 @@ def train_finals(
         ValueError, RuntimeError: as ``train_many``.
     """
     one = _common(experiments)
-    blocks, where = _blocks(experiments, device)
-    make = partial(_final, dtype=dtype, device=where)
-    parts = in_blocks(make, blocks, 1, one.steps, on_step or (lambda step: None), lambda: False)
-    rows = [row for block in blocks for row in block]
-    places = {(id(experiment), variant.key): row for row, (experiment, variant) in enumerate(rows)}
+    blocks, where = _blocks(experiments, device, 1, dtype)
+    work = partial(_final, dtype=dtype, device=where)
+    parts = in_blocks(work, blocks, 1, one.steps, on_step or (lambda step: None), lambda: False)
+    places = _places(blocks)
     order = [places[id(experiment), name] for experiment in experiments for name in experiment.variants]
     metrics, diverged = (np.concatenate(part)[order] for part in zip(*parts, strict=True))
     return metrics, diverged
 
 
-def _blocks(experiments: Sequence[Experiment], device: str) -> tuple[list[Rows], torch.device]:
+def _blocks(
+    experiments: Sequence[Experiment], device: str, frames: int, dtype: torch.dtype
+) -> tuple[list[Rows], torch.device]:
     """The models in blocks that are trained together, as equal as they can be, and where."""
-    rows, where = rows_of(experiments), _device(experiments, device)
-    size = len(rows) if where.type == "cuda" else BLOCK
+    rows, where = rows_of(experiments), _device(experiments, device, dtype)
+    size = models_at_once(experiments[0], frames, dtype, free_bytes()) if where.type == "cuda" else BLOCK
     count = -(-len(rows) // size)
     return [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)], where
 
 
-def _film(
+def _device(experiments: Sequence[Experiment], device: str, dtype: torch.dtype) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if gpu_wins(work_of(experiments), experiments[0].steps, dtype) else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("There is no CUDA device here; use device='auto' or 'cpu'.")
+    return torch.device(device)
+
+
+def _record(
     rows: Rows, on_step: Callable[[int], None], steps: NDArray, dtype: torch.dtype, device: torch.device
 ) -> Recorded:
     with quiet_cpu(), torch.inference_mode():
-        return Trainer(rows, dtype, device).record(steps, on_step)
+        return TRAINERS[device.type](rows, dtype, device).record(steps, on_step)
 
 
 def _final(
     rows: Rows, on_step: Callable[[int], None], dtype: torch.dtype, device: torch.device
 ) -> tuple[NDArray, NDArray]:
     with quiet_cpu(), torch.inference_mode():
-        return Trainer(rows, dtype, device).finals(on_step)
+        return TRAINERS[device.type](rows, dtype, device).finals(on_step)
 
 
 def in_blocks(
@@ -219,12 +237,3 @@ def _common(experiments: Sequence[Experiment]) -> Experiment:
     if differing:
         raise ValueError(f"Experiments of one batch must agree on {', '.join(differing)}.")
     return one
-
-
-def _device(experiments: Sequence[Experiment], device: str) -> torch.device:
-    if device == "auto":
-        work = sum(len(experiment.variants) * experiment.batch * experiment.parameters for experiment in experiments)
-        return torch.device("cuda" if work >= GPU_WORTH and torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("There is no CUDA device here; use device='auto' or 'cpu'.")
-    return torch.device(device)

@@ -189,12 +189,12 @@ class Trainer:
                     film[frames[stop], row] = last
         return self.flat(film)
 
-    def step(self, t: int) -> None:
+    def step(self, t: Any) -> None:
         """Step t = 1, 2, … of all runs: gradient, then every transform of every chain."""
         self.prepare(t)
         self.update(t)
 
-    def prepare(self, t: int) -> None:
+    def prepare(self, t: Any) -> None:
         """What step t starts with: its points, its learning rate, and the gradient of the data loss."""
         if self.batches is not None:
             batch = self.batches[t - 1]
@@ -204,7 +204,7 @@ class Trainer:
             torch.mul(self.lr_max, self.multipliers[t - 1], out=self.whole.lr)
         self.loss_gradient()
 
-    def update(self, t: int) -> None:
+    def update(self, t: Any) -> None:
         """Every transform of every chain, on the gradient as it is."""
         for update in self.updates:
             update(t)

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-Update = Callable[[int], None]
+Update = Callable[[Any], None]
+"""What a transform does at step t = 1, 2, …; t is a tensor () where steps are captured, since they share one t."""
+
 IDLE_AT_ZERO = {"add_l2", "add_pull_to_start", "shrink_weights", "soft_threshold"}
 """Transforms that leave rows with λ = 0 as they are."""
 
@@ -296,7 +298,7 @@ def _fused_adam(s: Slot, beta1: float, beta2: float, eps: float) -> Update:
         beta2=beta2, eps=eps, weight_decay=0.0, amsgrad=False, maximize=False,
     )  # fmt: skip
 
-    def update(t: int) -> None:
+    def update(t: int | Tensor) -> None:
         g.copy_(s.u)
         direction.zero_()
         step.fill_(t)
