@@ -1,5 +1,6 @@
 """The captured training beside the CPU's: replayed by a stand-in everywhere, and by CUDA where there is a GPU."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
@@ -165,6 +166,72 @@ class TestStandIn:
         assert np.abs(drift[-1]).max() > 1e-5
         first = run.film[1] - plain(SMALL).film[1]
         assert np.abs(first).max() == pytest.approx(run.steps[1] * 3e-6, rel=0.2), "the number of the captured call"
+
+
+class Cuda:
+    """Notes what is asked of torch.cuda, in its order."""
+
+    def __init__(self, patch):
+        self.asked = []
+        for name in ("Stream", "CUDAGraph", "Event"):
+            patch.setattr(torch.cuda, name, lambda name=name: Handle(self.asked, name))
+        patch.setattr(torch.cuda, "current_stream", lambda: Handle(self.asked, "here"))
+        patch.setattr(torch.cuda, "stream", lambda stream: self.within(f"on {stream.name}"))
+        patch.setattr(torch.cuda, "graph", lambda graph, capture_error_mode: self.within(f"in {capture_error_mode}"))
+
+    @contextmanager
+    def within(self, what):
+        self.asked.append(what)
+        yield
+        self.asked.append("out")
+
+
+class Handle:
+    """A stream, a graph or an event."""
+
+    def __init__(self, asked, name):
+        self.asked, self.name = asked, name
+
+    def __getattr__(self, method):
+        return lambda *args: self.asked.append(" ".join([self.name, method, *(other.name for other in args)]))
+
+
+class TestGraph:
+    def test_it_warms_up_aside_then_captures_in_full_precision(self, monkeypatch):
+        cuda = Cuda(monkeypatch)
+        torch.set_float32_matmul_precision("high")
+        try:
+            capture.Graph(lambda: cuda.asked.append(torch.get_float32_matmul_precision()))
+            assert torch.get_float32_matmul_precision() == "high"
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        assert cuda.asked == [
+            "Stream wait_stream here", "on Stream", "highest", "highest", "highest", "out", "here wait_stream Stream",
+            "in thread_local", "highest", "out",
+        ]  # fmt: skip
+
+    def test_a_failing_step_leaves_the_precision_and_the_next_capture_alone(self, monkeypatch):
+        Cuda(monkeypatch)
+        torch.set_float32_matmul_precision("high")
+        try:
+            with pytest.raises(ZeroDivisionError):
+                capture.Graph(lambda: 1 // 0)
+            assert torch.get_float32_matmul_precision() == "high"
+            capture.Graph(lambda: None)
+        finally:
+            torch.set_float32_matmul_precision("highest")
+
+    def test_few_replays_are_under_way(self, monkeypatch):
+        cuda = Cuda(monkeypatch)
+        graph = capture.Graph(lambda: None)
+        made = iter(range(AHEAD))
+        for event in graph._under_way:
+            event.name = f"event {next(made)}"
+        cuda.asked.clear()
+        for _ in range(AHEAD + 2):
+            graph.replay()
+        waits = [[f"event {i} synchronize", f"event {i} record"] for i in [*range(AHEAD), 0, 1]]
+        assert cuda.asked == [asked for wait in waits for asked in ("CUDAGraph replay", *wait)]
 
 
 class EverythingOn(TorchDispatchMode):
