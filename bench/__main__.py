@@ -20,7 +20,7 @@ from statistics import median
 import streamlit
 import torch
 
-from bench import arithmetic, latency, rivals, training
+from bench import arithmetic, gpu, latency, rivals, training
 from tools.browser import find_browser
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -63,6 +63,19 @@ class Figure:
             f"| {median(self.ours):.0f} {self.unit} | **{ratio}** | {least}–{most} | {len(self.ratios)} "
             f"| {self.target} |"
         )
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """A row of the table that could not be measured here, and why."""
+
+    name: str
+    reference: str
+    why: str
+
+    def row(self) -> str:
+        """The row in Markdown."""
+        return f"| {self.name} | {self.reference} | – | – | unmeasured: {self.why} | – | 0 | none: a comparison |"
 
 
 def speed_figure(name: str, reference: str, times: list[tuple[float, float]], target: str, form: str = ".1f") -> Figure:
@@ -134,6 +147,23 @@ def arithmetic_figure(repeats: int, threads: int) -> Figure:
     )
 
 
+def gpu_figures(repeats: int) -> Sequence[Figure | Unmeasured]:
+    """The share of a GPU's memory or compute limit, the lower of the two, that trainings reach."""
+    what = "models 2-16-16-1 × 400 steps (AdamW, 200 points, float32) on a GPU: thousand models·steps a second"
+    against = "its limit for the same calls: memory by a large copy, arithmetic by a large `torch.mm`, the lower"
+    if not torch.cuda.is_available():
+        counts = " / ".join(f"{models // 1000}k" for models in gpu.MODELS)
+        return [Unmeasured(f"{counts} {what}", against, "no GPU at hand")]
+    figures = []
+    for models in gpu.MODELS:
+        limits, ours = (list(side) for side in zip(*gpu.compare(models, repeats), strict=True))
+        ratios = [mine / most for most, mine in zip(limits, ours, strict=True)]
+        thousands = ([rate / 1000 for rate in side] for side in (limits, ours))
+        name = f"{models // 1000}k {what}"
+        figures.append(Figure(name, against, *thousands, ratios, "none: a comparison", "k/s", ".0%"))
+    return figures
+
+
 def browser_figures(blocks: int) -> list[Figure]:
     """What a visitor waits for on page 1, beside a bare app in the same browser."""
     moves, openings, scrub = latency.measure(blocks), latency.openings(), latency.scrub(blocks)
@@ -173,9 +203,13 @@ def report(table: str, notes: Sequence[str]) -> str:
 def machine() -> str:
     """The machine and the packages, in a sentence."""
     return (
-        f"Machine: {os.cpu_count()} cores, {_cpu()}; Python {platform.python_version()}, torch {torch.__version__}, "
-        f"Streamlit {streamlit.__version__}. Measured on {date.today():%Y-%m-%d}."
+        f"Machine: {os.cpu_count()} cores, {_cpu()}{_gpu()}; Python {platform.python_version()}, "
+        f"torch {torch.__version__}, Streamlit {streamlit.__version__}. Measured on {date.today():%Y-%m-%d}."
     )
+
+
+def _gpu() -> str:
+    return f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
 
 
 def _cpu() -> str:
@@ -192,8 +226,9 @@ def main() -> None:
     quick = parser.parse_args().quick
     repeats = QUICK_REPEATS if quick else REPEATS
     beside_jax, notes = jax_figures(repeats)
-    figures = [*training_figures(repeats), *beside_jax]
+    figures: list[Figure | Unmeasured] = [*training_figures(repeats), *beside_jax]
     figures += [arithmetic_figure(repeats, threads) for threads in (1, 2)]
+    figures += gpu_figures(repeats)
     if find_browser() is None:
         notes.append("Slider → picture was not measured: no browser was found (`make browser` looks for one).")
     else:

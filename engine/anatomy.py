@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from engine.experiment import Experiment
 from engine.probe import Step, replay
 from engine.run import Run, architecture_of, decayed_mask
-from engine.train import Trainer, rows_of
+from engine.trainer import Trainer, rows_of
 from engine.transforms import Slot, Update, add_l2, shrink_weights
 from engine.variants import Variant
 

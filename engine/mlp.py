@@ -26,6 +26,8 @@ NORM_EPS = 1e-5
 WORKSPACE = 3.2e6
 """Bytes of activations to fill before going on to the next models. Half of it stays in a core's L2 cache and would make
 one thread 5 % faster; two threads take turns at Python, and would lose 20 % in the shorter calls."""
+GPU_WORKSPACE = 2.5e8
+"""The same on a GPU, where only the evaluation of a film needs pieces: enough models to keep it busy."""
 SMALL_PRODUCT = 400
 """Multiply-adds of one matrix product below which torch.bmm leaves MKL for a plain loop, four times slower."""
 
@@ -153,7 +155,7 @@ class Architecture:
     def logits(self, flat: Tensor, x: Tensor) -> Tensor:
         """Logits (R, M) of every run at points x (M, 2), piece by piece in a workspace."""
         packed, out = flat[:, self.packing().to(flat.device)], flat.new_empty(len(flat), len(x))
-        pieces = _pieces(self, packed, len(x), WORKSPACE / 2)
+        pieces = _pieces(self, packed, len(x), WORKSPACE / 2 if flat.device.type == "cpu" else GPU_WORKSPACE)
         shown = packed[pieces[0]].clone()
         workspace = _Workspace(self, packed, len(shown), len(x))
         workspace.x[:2] = x.T
@@ -193,7 +195,7 @@ class LossGradient:
 
     def __init__(self, architecture: Architecture, packed: Tensor, points: int) -> None:
         self.gradient = torch.empty_like(packed)
-        pieces = _pieces(architecture, packed, points, WORKSPACE)
+        pieces = _pieces(architecture, packed, points, WORKSPACE if packed.device.type == "cpu" else math.inf)
         self.workspace = _Workspace(architecture, packed, pieces[0].stop, points)
         self.calls = [
             call
@@ -216,7 +218,7 @@ class LossGradient:
 def _pieces(architecture: Architecture, packed: Tensor, points: int, room: float) -> list[slice]:
     """Rows whose activations fill so many bytes at a time, the first piece as long as any."""
     runs, a_model = len(packed), 2 * points * (sum(architecture.sizes) + 1) * packed.element_size()
-    count = min(runs, math.ceil(runs * a_model / room)) if packed.device.type == "cpu" else 1
+    count = min(runs, math.ceil(runs * a_model / room))
     size = -(-runs // max(count, 1))
     return [slice(start, min(start + size, runs)) for start in range(0, runs, size)]
 
@@ -270,7 +272,8 @@ def _loss_gradient(architecture: Architecture, packed: Tensor, gradient: Tensor,
         # As (out = 1, in + 1) the last layer's gradient takes a quarter of the time; its entries lie the same.
         partial(torch.bmm, delta, models.inputs[-1].transpose(1, 2), out=products[-1].transpose(1, 2)),
     ]
-    spread = torch.bmm if points * architecture.sizes[-2] >= SMALL_PRODUCT else torch.mul
+    at_once = packed.device.type == "cpu" and points * architecture.sizes[-2] >= SMALL_PRODUCT
+    spread = torch.bmm if at_once else torch.mul
     for i in range(len(models.outputs) - 1, -1, -1):
         above, below, weights = models.z[i + 1], models.z[i], models.blocks[i + 1][:, :-1]
         calls.append(partial(spread if above is delta else torch.bmm, weights, above, out=below))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.experiment import Experiment
 from engine.run import quiet_cpu
-from engine.train import CHECK_EVERY, TOLD_AT_LEAST, Trainer, rows_of
+from engine.trainer import CHECK_EVERY, TOLD_AT_LEAST, Trainer, rows_of
 
 REPLAY_BUDGET = 8e9
 """``Experiment.cost`` up to which a page takes a training again: a replay costs at least twice the training, about four

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -38,6 +38,7 @@ class Run:
         steps: recorded steps (T,), from 0 to the last.
         film: parameters (T, R, P) at those steps, R in the order of ``experiment.variants``.
         diverged: variant to the step at which a weight left the finite (its film stays at the step before), or None.
+        measured: METRICS of the film, (T, R, 6), where they were measured beside the training; else they are on demand.
     """
 
     experiment: Experiment
@@ -45,6 +46,7 @@ class Run:
     steps: NDArray
     film: NDArray
     diverged: dict[str, int | None]
+    measured: NDArray | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -88,6 +90,8 @@ class Run:
 
     def metrics_at(self, frames: slice) -> dict[str, NDArray]:
         """The columns of ``curves`` at some of the recorded steps, as arrays (T, R)."""
+        if self.measured is not None:
+            return dict(zip(METRICS, np.moveaxis(self.measured[frames], 2, 0), strict=True))
         rows = [(self.experiment, variant) for variant in self.experiment.chosen]
         with quiet_cpu(), torch.inference_mode():
             measured = metrics_of(rows, self.data, torch.from_numpy(self.film[frames]))
@@ -142,24 +146,41 @@ def decayed_mask(experiment: Experiment, architecture: Architecture) -> NDArray:
     return mask
 
 
+def decayed_masks(rows: Rows, architecture: Architecture) -> tuple[NDArray, NDArray]:
+    """``decayed_mask`` of every set of parameters that decays in some row, (K, P), and which is each row's, (R,)."""
+    sets = {one.decayed: one for one, _ in rows}
+    places = {decayed: place for place, decayed in enumerate(sets)}
+    masks = np.stack([decayed_mask(one, architecture) for one in sets.values()])
+    return masks, np.array([places[one.decayed] for one, _ in rows])
+
+
 def metrics_of(rows: Rows, data: Data, flat: Tensor) -> dict[str, Tensor]:
     """METRICS of models of one architecture, each (…, R), where their parameters ``flat`` (…, R, P) are.
 
     The 1,000 test points are evaluated in float32.
     """
+    return meter(rows, data, flat)(flat)
+
+
+def meter(rows: Rows, data: Data, like: Tensor) -> Callable[[Tensor], dict[str, Tensor]]:
+    """``metrics_of`` as a function of parameters (…, R, P) of the dtype of ``like``, where that is; made once."""
     architecture = architecture_of(rows[0][0])
-    models = flat.reshape(-1, flat.shape[-1])
-    train_loss, train_accuracy = _scores(architecture, models, data.x_train, data.y_train)
-    test_loss, test_accuracy = _scores(architecture, models.float(), data.x_test, data.y_test)
-    masks = {id(one): decayed_mask(one, architecture) for one, _ in rows}
-    l2 = np.array([one.weight_decay_of(variant) * (variant.where == "gradient") for one, variant in rows])
-    strength = flat.new_tensor(l2[:, None] * np.stack([masks[id(one)] for one, _ in rows]))
-    squares = flat.square()
-    penalty = (squares * strength).sum(-1) / 2
-    norm = squares[..., : architecture.weights].sum(-1).sqrt()
-    loss = train_loss.view_as(norm)
-    values = (loss, loss + penalty, test_loss, train_accuracy, test_accuracy, norm)
-    return {name: value.view_as(norm) for name, value in zip(METRICS, values, strict=True)}
+    masks, sets = decayed_masks(rows, architecture)
+    l2 = [one.weight_decay_of(variant) * (variant.where == "gradient") for one, variant in rows]
+    strength = like.new_tensor(l2)[:, None] * like.new_tensor(masks)[sets]
+
+    def measure(flat: Tensor) -> dict[str, Tensor]:
+        models = flat.reshape(-1, flat.shape[-1])
+        train_loss, train_accuracy = _scores(architecture, models, data.x_train, data.y_train)
+        test_loss, test_accuracy = _scores(architecture, models.float(), data.x_test, data.y_test)
+        squares = flat.square()
+        penalty = (squares * strength).sum(-1) / 2
+        norm = squares[..., : architecture.weights].sum(-1).sqrt()
+        loss = train_loss.view_as(norm)
+        values = (loss, loss + penalty, test_loss, train_accuracy, test_accuracy, norm)
+        return {name: value.view_as(norm) for name, value in zip(METRICS, values, strict=True)}
+
+    return measure
 
 
 def _scores(architecture: Architecture, flat: Tensor, x: NDArray, y: NDArray) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-Update = Callable[[int], None]
+Update = Callable[[Any], None]
+"""What a transform does at step t = 1, 2, …; t is a tensor () where steps are captured, since they share one t."""
+
 IDLE_AT_ZERO = {"add_l2", "add_pull_to_start", "shrink_weights", "soft_threshold"}
 """Transforms that leave rows with λ = 0 as they are."""
 
@@ -115,19 +118,24 @@ def merge(chains: list[tuple[Transform, ...]]) -> list[tuple[Transform, slice]]:
     Returns:
         (transform, rows) in the order in which to call them; rows are neighbours.
     """
-    waiting = [list(reversed(chain)) for chain in chains]
+    waiting, places = [], []
+    for steps, equal in groupby(range(len(chains)), key=chains.__getitem__):
+        first, *rest = equal
+        waiting.append(list(reversed(steps)))
+        places.append(slice(first, first + len(rest) + 1))
     merged: list[tuple[Transform, slice]] = []
     while any(waiting):
         heads = [chain[-1] for chain in waiting if chain]
         later = {step for chain in waiting for step in chain[:-1]}
         chosen = next((head for head in heads if head not in later), heads[0])
-        rows = [row for row, chain in enumerate(waiting) if chain and chain[-1] == chosen]
-        for row in rows:
-            waiting[row].pop()
-            if merged and merged[-1][0] == chosen and merged[-1][1].stop == row:
-                merged[-1] = (chosen, slice(merged[-1][1].start, row + 1))
+        for chain, rows in zip(waiting, places, strict=True):
+            if not chain or chain[-1] != chosen:
+                continue
+            chain.pop()
+            if merged and merged[-1][0] == chosen and merged[-1][1].stop == rows.start:
+                merged[-1] = (chosen, slice(merged[-1][1].start, rows.stop))
             else:
-                merged.append((chosen, slice(row, row + 1)))
+                merged.append((chosen, rows))
     return merged
 
 
@@ -290,7 +298,7 @@ def _fused_adam(s: Slot, beta1: float, beta2: float, eps: float) -> Update:
         beta2=beta2, eps=eps, weight_decay=0.0, amsgrad=False, maximize=False,
     )  # fmt: skip
 
-    def update(t: int) -> None:
+    def update(t: int | Tensor) -> None:
         g.copy_(s.u)
         direction.zero_()
         step.fill_(t)

@@ -40,7 +40,7 @@ ORDER = (
 SHARED = {
     "low": {"latex", "datasets", "schedules", "knobs", "mlp", "theory", "prior", "presets", "bayes", "evidence",
             "sparse"},
-    "train": {"train", "probe", "drive"},
+    "train": {"train", "trainer", "capture", "crossover", "probe", "drive"},
     "measure": {"measure", "scene", "two_decays", "axis", "corrections", "networks", "rates", "equilibrium", "averages",
                 "anatomy", "derivation", "groups", "sweep", "landscape"},
 }  # fmt: skip

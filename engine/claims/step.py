@@ -16,7 +16,7 @@ from engine.experiment import Experiment
 from engine.mlp import NORM_EPS
 from engine.probe import Step, replay
 from engine.run import Run, decayed_columns, decayed_mask, quiet_cpu
-from engine.train import DIVERGED_BEYOND
+from engine.trainer import DIVERGED_BEYOND
 from engine.transforms import scale_by_rms
 from engine.variants import Variant
 

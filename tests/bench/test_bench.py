@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench import __main__ as bench
-from bench import arithmetic, rivals
+from bench import arithmetic, gpu, rivals
 from bench.timing import check_same
 from engine import Experiment, train, train_many
 
@@ -55,6 +56,38 @@ def test_rows_carry_their_unit():
     assert times.row() == "| ours | theirs | 300 ms | 100 ms | **3.0** | 2.0–4.0 | 3 | ≥ 2 times faster |"
     share = bench.Figure("ours", "SGEMM", [100.0], [40.0], [0.4], "≥ 40 %", "GF/s", ".0%")
     assert share.row() == "| ours | SGEMM | 100 GF/s | 40 GF/s | **40%** | 40%–40% | 1 | ≥ 40 % |"
+
+
+def test_bytes_are_counted_by_hand():
+    linear = replace(SMALL, hidden=(), variants=("sgd",))
+    points, p = 20, 3
+    forward = p + points  # W and b are read, z is written; the points are shared
+    loss = 2 * points + 2 * points  # sigmoid in place, then −y/N is added
+    gradient = (points + p) + 2 * p  # δ is read and the product written, then copied into the row
+    step = 3 * p + 1  # w and u are read, w is written, η is read
+    assert gpu.bytes_of_step(linear) == 4 * (forward + loss + gradient + step)
+
+
+def test_the_lower_limit_counts():
+    memory, products = gpu.bytes_of_step(SMALL), arithmetic.flops_of_step(SMALL)
+    assert gpu.limit(gpu.Rates(10 * memory, 20 * products), SMALL) == pytest.approx(10)
+    assert gpu.limit(gpu.Rates(40 * memory, 20 * products), SMALL) == pytest.approx(20)
+
+
+def test_without_a_gpu_the_row_says_unmeasured(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (row,) = bench.gpu_figures(1)
+    assert "| unmeasured: no GPU at hand |" in row.row()
+    assert row.row().startswith("| 1k / 10k / 100k models")
+    assert row.row().count("|") == bench.HEAD[0].count("|")
+
+
+def test_with_a_gpu_every_size_has_a_row(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "compare", lambda models, repeats: [(9e6, 3e3 * models)] * repeats)
+    rows = [figure.row() for figure in bench.gpu_figures(2)]
+    assert [row.split()[1] for row in rows] == ["1k", "10k", "100k"]
+    assert "| 9000 k/s | 3000 k/s | **33%** | 33%–33% | 2 |" in rows[0]
 
 
 def test_without_jax_a_note_says_so(monkeypatch):

@@ -8,7 +8,8 @@ import torch
 
 from engine import VARIANTS, Experiment, train, train_many
 from engine.axis import anywhere, at_lambda, lambdas, train_axis
-from engine.train import BLOCK, rows_of
+from engine.train import BLOCK
+from engine.trainer import rows_of
 
 SMALL = Experiment(points=20, hidden=(5,), steps=40)
 

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from engine import VARIANTS, Experiment, train, train_many
 from engine.schedules import SCHEDULES
-from engine.train import batch_order
+from engine.trainer import batch_order
 
 STEPS = 200
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "identity": nn.Identity}

@@ -1,6 +1,5 @@
 """Training: the public contract of a Run, divergence, batches, and the batched pass itself."""
 
-import sys
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -12,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.default_search import good
-from engine import VARIANTS, Experiment, train
+from engine import VARIANTS, Experiment, train, trainer
 from engine.datasets import make_data
 from engine.run import quiet_cpu
-from engine.train import DIVERGED_BEYOND, FRAMES, batch_order
+from engine.train import FRAMES
+from engine.trainer import DIVERGED_BEYOND, batch_order
 from engine.transforms import BRIDGE, IDLE_AT_ZERO, Transform, bridge, merge
 
-TRAIN = sys.modules["engine.train"]  # the name itself is the function's
 EVERY = tuple(VARIANTS)
 SMALL = Experiment(points=20, hidden=(4, 3), steps=60, lr=0.1, lr_adaptive=0.01, variants=EVERY)
 
@@ -294,13 +293,13 @@ class TestBatches:
 
 class TestCalls:
     def test_on_step_hears_every_25_steps(self, monkeypatch):
-        monkeypatch.setattr(TRAIN, "TOLD_AT_LEAST", float("inf"))
+        monkeypatch.setattr(trainer, "TOLD_AT_LEAST", float("inf"))
         heard = []
         train(replace(SMALL, steps=110), on_step=heard.append)
         assert heard == [25, 50, 75, 100]
 
     def test_what_on_step_raises_stops_training_at_once(self, monkeypatch):
-        monkeypatch.setattr(TRAIN, "TOLD_AT_LEAST", float("inf"))
+        monkeypatch.setattr(trainer, "TOLD_AT_LEAST", float("inf"))
         heard = []
 
         def cancel(step):
@@ -379,7 +378,7 @@ class TestMerge:
 
 
 def test_slow_steps_call_back_sooner(monkeypatch):
-    monkeypatch.setattr(TRAIN, "TOLD_AT_LEAST", 0.0)
+    monkeypatch.setattr(trainer, "TOLD_AT_LEAST", 0.0)
     asked = []
     train(replace(SMALL, steps=30), on_step=asked.append)
     assert asked == list(range(1, 31))

@@ -13,7 +13,7 @@ from engine.anatomy import anatomy
 from engine.claims.groups import module_of
 from engine.experiment import DECAYED
 from engine.groups import named_tensors
-from engine.train import batch_order
+from engine.trainer import batch_order
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"steps": "30"}
