@@ -126,7 +126,7 @@ def weight_decays() -> list[float]:
 
 def train_tile(plan: Plan, tile: Tile, on_step: Callable[[int], None] = lambda step: None) -> tuple[NDArray, NDArray]:
     """METRICS (8, 8, 6) and steps of divergence (8, 8) of a tile, η first; ``on_step`` as for ``train``."""
-    metrics, diverged = train_finals(plan.experiments(tile), dtype=torch.float64, on_step=on_step)
+    metrics, diverged = train_finals(plan.experiments(tile), dtype=torch.float64, device="cpu", on_step=on_step)
     side = SIDE // STRIDE
     return metrics.reshape(side, side, len(METRICS)), diverged.reshape(side, side)
 
