@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -162,4 +163,5 @@ def _clock(seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.ERROR)  # dask's tracebacks: what went wrong is said in a sentence
     sys.exit(main())

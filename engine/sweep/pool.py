@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, parallel_config
@@ -67,7 +68,8 @@ def finished(
                         del taken[task]
                         deaths = 0
                         yield task, result
-                return
+                if not taken:  # a task taken just as processes died may never have been given to one
+                    return
             except BrokenProcessPool as error:
                 deaths += 1
                 if deaths == TRIES:
@@ -111,15 +113,48 @@ def _at(backend: str, scheduler: str | None) -> Iterator[None]:
             yield
         return
     client = _client(scheduler)
+    from distributed import KilledWorker
+
     try:
-        with parallel_config("dask", client=client, wait_for_workers_timeout=PATIENCE):
+        _see_that_all_have_the_project(client)
+        with parallel_config(_dask_backend(client)):
             yield
     except TimeoutError as error:
-        raise SweepError(f"The scheduler at {scheduler} has no workers; start some with `dask worker`.") from error
+        raise SweepError(
+            f"The scheduler at {scheduler} has no workers; start some by `python -m dask worker`."
+        ) from error
     except CancelledError as error:
         raise SweepError(f"The scheduler at {scheduler} does not answer any more.") from error
+    except KilledWorker as error:
+        raise SweepError("Workers died again and again over one task, perhaps for want of memory.") from error
     finally:
         client.close()
+
+
+def _see_that_all_have_the_project(client: Any) -> None:
+    """See that workers and scheduler can import the project: one that cannot read a task says nothing of it."""
+    found = client.run(find_spec, "engine") | {client.scheduler.address: client.run_on_scheduler(find_spec, "engine")}
+    lacking = sorted(address for address, spec in found.items() if spec is None)
+    if lacking:
+        where = ", ".join(lacking)
+        raise SweepError(f"`import engine` fails at {where}; start dask in the project's folder, by `python -m dask`.")
+
+
+def _dask_backend(client: Any) -> Any:
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        """joblib's, which forgets a task whose worker died too often, and does the work of a lone worker itself."""
+
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+            return future
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, super().effective_n_jobs(n_jobs))
+
+    return Backend(client=client, wait_for_workers_timeout=PATIENCE)
 
 
 def _client(scheduler: str | None) -> Any:
@@ -131,7 +166,7 @@ def _client(scheduler: str | None) -> Any:
     if not scheduler:
         raise SweepError("The dask backend needs the address of a scheduler: --scheduler tcp://HOST:8786.")
     try:
-        get_address_host_port(scheduler)  # since a Client of no address at all could not be closed
+        get_address_host_port(scheduler)  # a Client that was given no address at all cannot be closed
         return Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SweepError(f"No dask scheduler answers at {scheduler}.") from error
