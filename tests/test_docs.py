@@ -83,6 +83,11 @@ assert len(pd.read_parquet("seeds.parquet")) == 10 * len(Experiment().variants)
 """
 """What must hold after the last snippet."""
 
+AT_WORK = (
+    """timeout 60 sh -c "until grep -q 'Registered to' dask.log; do sleep 0.2; done" || { cat dask.log; false; }"""
+)
+"""Waits for dask's worker, which a busy machine may start more slowly than a sweep has patience."""
+
 
 def free_port():
     with socket.socket() as one:
@@ -107,16 +112,16 @@ def for_this_machine(code, port):
         python, _, rest = command.partition(" ")
         assert python == ".venv/bin/python", f"{command} is not run by this test"
         if rest.startswith("-m dask "):
-            dask = f"exec '{sys.executable}' {rest} --no-dashboard >/dev/null 2>&1"
-            script.append(f"(cd '{ROOT}' && unset PYTHONPATH && {dask}) &")
+            dask = f"exec '{sys.executable}' {rest} --no-dashboard"
+            script.append(f"(cd '{ROOT}' && unset PYTHONPATH && {dask}) >>dask.log 2>&1 &")
         else:
-            script.append(f"'{sys.executable}' -W error {rest}")
+            script += [AT_WORK] * ("--backend dask" in rest) + [f"'{sys.executable}' -W error {rest}"]
     return "\n".join(script)
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """(output, error) of every block that was run, by where it is, and the folder in which it ran."""
+    """(output, error) of every block that was run, by where it is."""
     folder, port = tmp_path_factory.mktemp("notebook"), free_port()
     blocks = [(w, kind, for_this_machine(code, port) if kind == "bash" else code) for w, kind, code in RUN]
     blocks.append((AT_THE_END, "python", AFTER))
