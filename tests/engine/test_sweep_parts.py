@@ -1,5 +1,6 @@
 """A sweep keeps what is finished, notices what was spoilt, and leaves everything else as it is."""
 
+import os
 import tracemalloc
 from dataclasses import replace
 
@@ -154,6 +155,19 @@ def test_a_place_that_cannot_be_used_is_said_and_left_alone(where, reason, tmp_p
     assert len(told) == 2
     assert reason in told[1]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_every_file_is_on_the_disk_before_it_appears(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(descriptor):
+        open_now = os.fstat(descriptor)
+        synced.extend(path.name for path in tmp_path.rglob("*") if os.path.samestat(path.stat(), open_now))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sweep_file(SWEEP, tmp_path / "a.parquet", Means(models=1))
+    assert len(synced) == 1 + SWEEP.batches + 1  # what the sweep is, every part, the file
+    assert all(name.endswith(".draft") for name in synced)
 
 
 def test_memory_does_not_grow_with_the_number_of_blocks(tmp_path, monkeypatch):
