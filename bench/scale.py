@@ -47,7 +47,7 @@ MOVES = 12
 def throughput(repeats: int, jobs: int) -> list[tuple[float, float]]:
     """Seconds of (the bare engine, the sweep into a file) for the same models in as many processes, already started."""
     with tempfile.TemporaryDirectory() as folder:
-        means = Means(jobs=jobs, models=128)
+        means = Means(jobs=jobs, block_models=128)
 
         def bare() -> None:
             blocks = list(SWEEP.blocks(range(SWEEP.batches), 128))

@@ -9,7 +9,7 @@ True
 from engine.datasets import DATASETS
 from engine.experiment import Experiment
 from engine.run import Run
-from engine.train import train, train_many
+from engine.train import train, train_finals, train_many
 from engine.variants import VARIANTS
 
-__all__ = ["DATASETS", "VARIANTS", "Experiment", "Run", "train", "train_many"]
+__all__ = ["DATASETS", "VARIANTS", "Experiment", "Run", "train", "train_finals", "train_many"]

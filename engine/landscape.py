@@ -30,9 +30,6 @@ BUDGET = 1e12
 GUESSING = math.log(2)
 """The cross-entropy of saying P(y=1) = ½ everywhere."""
 
-WELL = 1.1
-"""Rows of the map whose best test loss is within this factor of the map's best make the ridge."""
-
 _STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
@@ -113,15 +110,18 @@ def plan_of(experiment: Experiment, pair: tuple[str, str]) -> tuple[Plan, list[s
 
 
 def etas(variant: Variant) -> list[float]:
-    """The η of a map, four decades of values that the sliders have, rising."""
-    values = [float(f"{step}e{decade}") for decade in range(-4, 2) for step in _STEPS]
-    first = values.index(1e-4 if variant.adaptive else 3e-3)
-    return values[first : first + SIDE]
+    """The η of a map, rising: nearly four decades of values that the sliders have."""
+    return _decades(1e-4 if variant.adaptive else 3e-3)
 
 
 def weight_decays() -> list[float]:
-    """The λ of a map, rising."""
-    return [float(f"{step}e{decade}") for decade in range(-3, 1) for step in _STEPS]
+    """The λ of a map, rising to the largest that the sliders have: AdamW's best is one of the last."""
+    return _decades(1.5e-3)
+
+
+def _decades(first: float) -> list[float]:
+    values = [float(f"{step}e{decade}") for decade in range(-4, 2) for step in _STEPS]
+    return values[values.index(first) :][:SIDE]
 
 
 def train_tile(plan: Plan, tile: Tile, on_step: Callable[[int], None] = lambda step: None) -> tuple[NDArray, NDArray]:
@@ -145,7 +145,7 @@ class Landscape:
     plan: Plan
     metrics: NDArray = field(init=False)
     diverged: NDArray = field(init=False)
-    done: frozenset[Tile] = frozenset()
+    done: set[Tile] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         shape = (len(self.plan.pair), SEEDS, SIDE, SIDE)
@@ -156,7 +156,7 @@ class Landscape:
         """Put a trained tile into its place."""
         place = (tile.variant, tile.seed, slice(tile.eta, None, STRIDE), slice(tile.weight_decay, None, STRIDE))
         self.metrics[place], self.diverged[place] = metrics, diverged
-        self.done = self.done | {tile}
+        self.done.add(tile)
 
     @property
     def models(self) -> int:
@@ -165,12 +165,20 @@ class Landscape:
 
     @property
     def seeds(self) -> int:
-        """Seeds of which every model is trained."""
-        return int((~np.isnan(self.metrics[..., 0])).all(axis=(0, 2, 3)).sum())
+        """The first seeds of which every model is trained: how many."""
+        return int(np.cumprod((~np.isnan(self.metrics[..., 0])).all(axis=(0, 2, 3))).sum())
 
     def values(self, name: str) -> NDArray:
         """One of METRICS as far as seeds are whole, (variants, seeds, η, λ)."""
         return self.metrics[:, : self.seeds, ..., METRICS.index(name)]
+
+    def scores(self, variant: int) -> NDArray:
+        """Test losses as far as seeds are whole, (seeds, η, λ); infinite in a cell of which a model diverged.
+
+        A diverged model stays at huge weights, whose test loss may be anything, even 0.
+        """
+        losses = self.values("test_loss")[variant]
+        return np.where((self.diverged[variant, : self.seeds] > 0).any(0), np.inf, losses)
 
     def preview(self, name: str) -> NDArray:
         """One of METRICS averaged over what is trained, (variants, η, λ): an untrained cell shows its coarse cell's."""
@@ -181,114 +189,3 @@ class Landscape:
         own[count == 0] = np.nan
         middles = own[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
         return np.where(count > 0, own, middles.repeat(STRIDE, 1).repeat(STRIDE, 2))
-
-
-class Best(NamedTuple):
-    """The cell with the lowest mean test loss over seeds: its place, the mean, the standard error of the mean (NaN with
-    one seed), and which cells (η, λ) are within one standard error of it on the same seeds."""
-
-    eta: int
-    weight_decay: int
-    loss: float
-    error: float
-    near: NDArray
-
-
-def best_cell(losses: NDArray) -> Best:
-    """The best cell of test losses (seeds, η, λ).
-
-    Seeds are compared cell by cell on the same data and initial weights: a cell is near when the mean of its difference
-    to the best is at most the standard error of that difference.
-    """
-    mean = losses.mean(0)
-    eta, weight_decay = np.unravel_index(np.argmin(mean), mean.shape)
-    at = (slice(None), eta, weight_decay)
-    apart = losses - losses[at][:, None, None]
-    near = apart.mean(0) <= np.nan_to_num(_standard_error(apart))
-    return Best(int(eta), int(weight_decay), float(mean[eta, weight_decay]), float(_standard_error(losses[at])), near)
-
-
-def _standard_error(values: NDArray) -> NDArray:
-    """Of the mean over the first axis; NaN for one value."""
-    if len(values) < 2:
-        return np.full(values.shape[1:], np.nan)
-    return values.std(0, ddof=1) / math.sqrt(len(values))
-
-
-class Ridge(NamedTuple):
-    """How the best λ goes with η, λ* ∝ η^slope: the slope of each seed (seeds,), the rows that it was fitted to, and λ*
-    of the mean over seeds in each of them."""
-
-    slopes: NDArray
-    rows: NDArray
-    weight_decays: NDArray
-
-    @property
-    def slope(self) -> float:
-        """The mean of the seeds' slopes."""
-        return float(self.slopes.mean())
-
-    @property
-    def error(self) -> float:
-        """Its standard error; NaN with one seed."""
-        return float(_standard_error(self.slopes))
-
-
-def ridge(losses: NDArray, eta: NDArray, weight_decay: NDArray) -> Ridge | None:
-    """The ridge of test losses (seeds, η, λ), or None where fewer than three rows have one.
-
-    A row counts when its best mean loss is within WELL of the map's and does not lie at an end of the λ axis. λ* is the
-    vertex of the parabola through the best cell and its neighbours, over log λ; the slope is a least-squares fit of
-    log λ* over log η.
-    """
-    mean, last = losses.mean(0), losses.shape[2] - 1
-    places = mean.argmin(1)
-    good = (mean.min(1) <= WELL * mean.min()) & (mean.min(1) < GUESSING) & (places > 0) & (places < last)
-    rows = np.flatnonzero(good)
-    if len(rows) < 3:
-        return None
-    log_eta = np.log(eta)[rows]
-    slopes = [np.polyfit(log_eta, _lowest(seed[rows], np.log(weight_decay)), 1)[0] for seed in losses]
-    return Ridge(np.array(slopes), rows, np.exp(_lowest(mean[rows], np.log(weight_decay))))
-
-
-def _lowest(losses: NDArray, x: NDArray) -> NDArray:
-    """Where each row of losses (r, L) over x (L,) is lowest: the vertex of the parabola through its lowest three."""
-    middle = losses.argmin(1).clip(1, len(x) - 2)
-    rows = np.arange(len(losses))
-    (x0, x1, x2), (y0, y1, y2) = ([v[..., middle + k] if v is x else v[rows, middle + k] for k in (-1, 0, 1)]
-                                  for v in (x, losses))  # fmt: skip
-    left, right = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
-    bend = right - left
-    vertex = (x0 + x1) / 2 - left * (x2 - x0) / 2 / np.where(bend > 0, bend, np.inf)
-    return np.where(bend > 0, vertex.clip(x0, x2), x1)
-
-
-class Interaction(NamedTuple):
-    """How much of log test loss no sum of a part of η and a part of λ explains: the share of its variance over cells,
-    the share that seeds alone would make look like that, and the number of cells."""
-
-    share: float
-    noise: float
-    cells: int
-
-
-def interaction(losses: NDArray) -> Interaction | None:
-    """The interaction of η and λ in test losses (seeds, η, λ) where every seed beats guessing; None where too few do.
-
-    The two-way analysis of variance of log loss with unequal cells: a least-squares fit of row plus column effects to
-    each seed; the mean of their residuals is the interaction, its standard error over seeds the noise in it.
-    """
-    inside = (losses < GUESSING).all(0)
-    rows, columns = np.nonzero(inside)
-    logs = np.log(losses[:, inside])  # (seeds, cells)
-    design = np.concatenate([np.eye(losses.shape[1])[rows], np.eye(losses.shape[2])[columns]], 1)
-    rank = int(np.linalg.matrix_rank(design)) if len(rows) else 0
-    free = len(rows) - rank
-    if free < 10:
-        return None
-    fitted = design @ np.linalg.lstsq(design, logs.T, rcond=None)[0]
-    residuals = logs - fitted.T
-    total = float(((logs.mean(0) - logs.mean()) ** 2).sum())
-    share = float((residuals.mean(0) ** 2).sum()) / total
-    return Interaction(share, float((_standard_error(residuals) ** 2).sum()) / total, len(rows))

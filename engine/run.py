@@ -48,6 +48,9 @@ class Run:
     diverged: dict[str, int | None]
     measured: NDArray | None = None
 
+    def __repr__(self) -> str:
+        return f"Run({', '.join(self.experiment.variants)}; {self.steps[-1]:,} steps, {len(self.steps)} recorded)"
+
     @property
     def architecture(self) -> Architecture:
         """The shape of the models and the layout of ``film``'s last axis."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ _HERE = Path(__file__).parent
 _SIDE = """
 <section>
   <div class="map" tabindex="0" role="application" aria-roledescription="map"></div>
-  <p aria-live="polite"></p>
+  <p></p>
   <div class="curve" role="img"></div>
 </section>
 """
@@ -40,22 +43,29 @@ _component = st.components.v2.component(
 
 
 def side(picture: Picture, curve: Picture | None, **more: Any) -> dict[str, Any]:
-    """One variant's half of the component's data."""
+    """One variant's half of a map."""
     return {"map": _chart(picture), "curve": curve and _chart(curve), **more}
 
 
-def show(key: str, pair: str, sides: list[dict[str, Any]], on_cell: Callable[[], None], **more: Any) -> None:
+def packed(sides: list[dict[str, Any]], **more: Any) -> bytes:
+    """Both halves and what belongs to both, deflated."""
+    look = {"palette": PALETTE, "config": {theme: config(theme) for theme in PALETTE}, "colours": COLOURS}
+    text = json.dumps({"sides": sides, **look, **more}, separators=(",", ":"), allow_nan=False)
+    return zlib.compress(text.encode(), 1)
+
+
+def show(key: str, own: dict[str, Any], pictures: bytes, on_cell: Callable[[], None]) -> None:
     """Show a map; one on screen is updated in place.
 
     Args:
         key: what the component reports when this picture is on screen.
-        pair: what the visitor's own choice of η belongs to.
-        sides: both halves, as ``side`` makes them.
+        own: what belongs to this visitor: ``pair`` names the two variants, ``rows`` are the η of the curves at first,
+            ``here`` the places of the experiment on both maps.
+        pictures: what all visitors share, as ``packed`` makes it.
         on_cell: called when a cell is opened; the cell is in ``st.session_state.map.cell``.
-        more: for the header.
     """
-    look = {"palette": PALETTE, "config": {theme: config(theme) for theme in PALETTE}, "colours": COLOURS}
-    _component(key="map", data={"key": key, "pair": pair, "sides": sides, **look, **more}, on_cell_change=on_cell)
+    header = json.dumps({"key": key, **own}, separators=(",", ":")).encode()
+    _component(key="map", data=struct.pack("<I", len(header)) + header + pictures, on_cell_change=on_cell)
 
 
 def _chart(picture: Picture) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import math
 import shlex
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.charts.picture import short
+from engine.charts.landscape import short_loss
 from engine.experiment import KNOBS
-from engine.landscape import SIDE, Landscape, Plan, best_cell, etas, interaction, ridge, weight_decays
+from engine.landscape import GUESSING, SIDE, Landscape, Plan, etas, weight_decays
+from engine.ridge import WELL, Best, best_cell, interaction, ridge
 from engine.variants import Variant
 
 
@@ -29,53 +31,77 @@ def story(landscape: Landscape, rows: list[int]) -> list[str]:
 
 
 def _words(landscape: Landscape, number: int, variant: Variant, row: int) -> list[str]:
-    losses, eta, decay = landscape.values("test_loss")[number], etas(variant), weight_decays()
+    losses = landscape.scores(number)
     best = best_cell(losses)
-    spread = "" if math.isnan(best.error) else f" ± {best.error:.3f}"
-    words = [f"Lowest test loss **{best.loss:.3f}{spread}** at η = {eta[best.eta]:g}, λ = {decay[best.weight_decay]:g}"]
-    if len(losses) > 1:
-        own = [decay[int(place)] for place in (seed.argmin() % SIDE for seed in losses)]
-        words[0] += (
-            f" (mean and standard error of {len(losses)} seeds; {int(best.near.sum())} of {SIDE * SIDE} cells are "
-            f"within one standard error of it on the same seeds, and single seeds have their best at λ from "
-            f"{min(own):g} to {max(own):g})"
-        )
-    words[0] += "."
-    found = ridge(losses, np.array(eta), np.array(decay))
+    if best is None:
+        return ["Every model of the map diverged."]
+    parts = [
+        _best(losses, variant, best),
+        _ridge(losses, variant),
+        _interaction(losses),
+        _course(landscape, number, row),
+    ]
+    if best.loss >= GUESSING:
+        parts[0] += " No cell beats guessing."
+    return [part for part in parts if part]
+
+
+def _best(losses: NDArray, variant: Variant, best: Best) -> str:
+    """The best cell, its uncertainty, and what cannot be told from it."""
+    decay, seeds = weight_decays(), len(losses)
+    place = f"at η = {etas(variant)[best.eta]:g}, λ = {decay[best.weight_decay]:g}"
+    if seeds < 2:
+        return f"Lowest test loss **{short_loss(best.loss)}** {place}, of one seed."
+    own = [decay[int(seed.argmin()) % SIDE] for seed in losses]
+    return (
+        f"Lowest test loss **{short_loss(best.loss)} ± {short_loss(best.error)}** {place}, mean and standard error of "
+        f"{seeds} seeds. {int(best.near.sum())} of {SIDE * SIDE} cells cannot be told from it (within one standard "
+        f"error, also seed by seed), and single seeds have their best at λ from {min(own):g} to {max(own):g}."
+    )
+
+
+def _ridge(losses: NDArray, variant: Variant) -> str:
+    """How the best λ goes with η, as measured."""
+    eta = etas(variant)
+    found = ridge(losses, np.array(eta), np.array(weight_decays()))
     if found is None:
-        words.append("No ridge: fewer than three η have their best λ inside the map.")
-    else:
-        error = "" if math.isnan(found.error) else f" ± {found.error:.2f}"
-        words.append(
-            f"Along the ridge, η from {eta[found.rows[0]]:g} to {eta[found.rows[-1]]:g}, the best λ goes as "
-            f"$\\eta^{{{found.slope:.2f}{_tex(error)}}}$: an exponent of 0 is a best λ that does not depend on η, −1 "
-            "one where only the product ηλ counts."
+        return (
+            f"No ridge: fewer than three η come within {WELL - 1:.0%} of the lowest loss, beat guessing, and are "
+            "clearly worse at both ends of the λ axis."
         )
-    shared = interaction(losses)
-    if shared is not None:
-        noise = "" if math.isnan(shared.noise) else f", of which seeds alone would make about {shared.noise:.0%}"
-        words.append(
-            f"In the {shared.cells} cells where every seed beats guessing, {shared.share:.0%} of the variance of log "
-            f"test loss is interaction: no sum of a part of η and a part of λ explains it{noise}."
-        )
-    return [*words, _course(landscape, number, row)]
+    error = "" if math.isnan(found.error) else f"\\pm {found.error:.2f}"
+    return (
+        f"Along the ridge, η from {eta[found.rows[0]]:g} to {eta[found.rows[-1]]:g}, a line through the best λ "
+        f"goes as $\\eta^{{{found.slope:.2f}{error}}}$, and single η are off it by a factor of {found.factor:.2g}: an "
+        "exponent of 0 is a best λ that does not depend on η, −1 one where only the product ηλ counts."
+    )
+
+
+def _interaction(losses: NDArray) -> str:
+    found = interaction(losses)
+    if found is None:
+        return ""
+    noise = "" if math.isnan(found.noise) else f", of which seeds alone would make about {found.noise:.0%}"
+    return (
+        f"In the {found.cells} cells where every seed beats guessing, {found.share:.0%} of the variance of log test "
+        f"loss is interaction: no sum of a part of η and a part of λ explains it{noise}."
+    )
 
 
 def _course(landscape: Landscape, number: int, row: int) -> str:
     """How test and train loss go with λ in one row."""
     variant, decay = landscape.plan.variants[number], weight_decays()
     test, train = (landscape.values(f"{kind}_loss")[number].mean(0)[row] for kind in ("test", "train"))
-    low, ends = int(test.argmin()), f"λ = {decay[0]:g}"
-    start = f"At η = {etas(variant)[row]:g} test loss is {short(test[0])} at {ends}"
-    middle = f", lowest at λ = {decay[low]:g} with {short(test[low])}" if 0 < low < SIDE - 1 else ""
+    stays = np.flatnonzero(np.isfinite(landscape.scores(number)[:, row].mean(0)))
+    if not stays.size:
+        return ""
+    last, low = int(stays[-1]), int(stays[test[stays].argmin()])
+    middle = f", lowest at λ = {decay[low]:g} with {short_loss(test[low])}" if 0 < low < last else ""
     return (
-        f"{start}{middle} and {short(test[-1])} at λ = {decay[-1]:g}; train loss goes from {short(train[0])} to "
-        f"{short(train[-1])}."
+        f"At η = {etas(variant)[row]:g} test loss is {short_loss(test[0])} at λ = {decay[0]:g}{middle} and "
+        f"{short_loss(test[last])} at λ = {decay[last]:g}; train loss goes from {short_loss(train[0])} to "
+        f"{short_loss(train[last])}."
     )
-
-
-def _tex(text: str) -> str:
-    return text.replace("±", "\\pm")
 
 
 def command_lines(plan: Plan) -> str:

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -72,19 +73,31 @@ class Maps:
         self._lock = threading.RLock()
         self._worker: threading.Thread | None = None
 
-    def watch(self, plan: Plan, who: Hashable) -> Map:
-        """The map that a visitor looks at now; maps that nobody looks at any more stop."""
+    def find(self, plan: Plan, known: Map | None = None) -> Map:
+        """The map of a plan, which may be ``known`` and forgotten here since."""
         with self._lock:
-            for other in self._maps.values():
-                if other.landscape.plan != plan:
-                    other.watchers.pop(who, None)
-            here = self._maps.pop(plan, None) or Map(Landscape(plan))
+            here = self._maps.pop(plan) if plan in self._maps else known or Map(Landscape(plan))
             self._maps[plan] = here
-            here.watchers[who] = time.monotonic()
-            self._stop_unwatched()
-            for old in [old for old, entry in self._maps.items() if not entry.active][: max(0, len(self._maps) - KEPT)]:
+            idle = [old for old, entry in self._maps.items() if not entry.active and entry is not here]
+            for old in idle[: max(0, len(self._maps) - KEPT)]:
                 del self._maps[old]
             return here
+
+    def watch(self, plan: Plan, who: Hashable, known: Map | None = None) -> Map:
+        """The map that a visitor looks at now; maps that nobody looks at any more stop."""
+        with self._lock:
+            here = self.find(plan, known)
+            here.watchers[who] = time.monotonic()
+            self.leave(who, here)
+            return here
+
+    def leave(self, who: Hashable, but: Map | None = None) -> None:
+        """A visitor looks at no map any more, ``but`` one; what nobody looks at stops."""
+        with self._lock:
+            for other in self._maps.values():
+                if other is not but:
+                    other.watchers.pop(who, None)
+            self._stop_unwatched()
 
     def go(self, chosen: Map) -> None:
         """Train the rest of a map, after those that were asked for before."""
@@ -96,12 +109,6 @@ class Maps:
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="maps", daemon=True)
                 self._worker.start()
-
-    def leave(self, chosen: Map, who: Hashable) -> None:
-        """A visitor has seen enough; the map stops unless others look at it."""
-        with self._lock:
-            chosen.watchers.pop(who, None)
-            self._stop_unwatched()
 
     def ahead(self, chosen: Map) -> int:
         """Maps that are trained before this one."""
@@ -115,11 +122,12 @@ class Maps:
                 del chosen.watchers[who]
             if chosen.watchers:
                 continue
-            if chosen.state == "waiting":
+            if chosen.state == "waiting" and chosen is not self._line[0]:
                 chosen.state = "idle"
                 self._line.remove(chosen)
             elif chosen.stop:
-                chosen.stop.touch()
+                with suppress(OSError):  # a full disk: then no further tile is given out
+                    chosen.stop.touch()
 
     def _work(self) -> None:
         """Train what is in line, until nothing is."""
@@ -129,31 +137,44 @@ class Maps:
                     self._worker = None
                     return
                 chosen = self._line[0]
-                chosen.state = "training"
-            state = "failed"
+            failed = True
             try:
                 with tempfile.TemporaryDirectory(prefix="map-") as folder:
-                    chosen.stop = Path(folder) / "stop"
-                    self._train(chosen)
-                    state = "idle" if chosen.stop.exists() else "done"
+                    self._train(chosen, Path(folder) / "stop")
+                failed = False
             except (SweepError, OSError) as error:
                 LOG.warning("A map was not finished: %s", error)
             except Exception:  # the next map must not wait for ever
                 LOG.exception("A map was not finished.")
-            finally:
-                with self._lock:
-                    chosen.stop, chosen.state = None, state
+            with self._lock:
+                whole = chosen.landscape.models == chosen.landscape.plan.models
+                chosen.state = "done" if whole else "failed" if failed else "idle"
+                if chosen in self._line:  # a map that waited may have been given up meanwhile
                     self._line.remove(chosen)
 
-    def _train(self, chosen: Map) -> None:
+    def _train(self, chosen: Map, stop: Path) -> None:
         landscape = chosen.landscape
-        chosen.started, chosen.done_before = time.monotonic(), landscape.models
-        missing: Iterator[Tile] = (tile for tile in landscape.plan.tiles() if tile not in landscape.done)
-        for tile, made in finished(partial(train_gently, str(chosen.stop), landscape.plan), missing, PROCESSES):
-            if made is not None:
-                landscape.add(tile, *made)
+        with self._lock:
+            chosen.state, chosen.stop = "training", stop
+            chosen.started, chosen.done_before = time.monotonic(), landscape.models
+            self._stop_unwatched()
+
+        def missing() -> Iterator[Tile]:
+            for tile in landscape.plan.tiles():
+                if not chosen.watchers:
+                    return
+                if tile not in landscape.done:
+                    yield tile
+
+        try:
+            for tile, made in finished(partial(train_gently, str(stop), landscape.plan), missing(), PROCESSES):
+                if made is not None:
+                    landscape.add(tile, *made)
+                with self._lock:
+                    self._stop_unwatched()
+        finally:
             with self._lock:
-                self._stop_unwatched()
+                chosen.stop = None
 
 
 MAPS = Maps()
@@ -165,7 +186,7 @@ class _StoppedError(Exception):
 
 def train_gently(stop: str, plan: Plan, tile: Tile) -> tuple[NDArray, NDArray] | None:
     """``train_tile`` in a process of its own that gives way to others; None once the file ``stop`` exists."""
-    if os.nice(0) < LOWEST:
+    if hasattr(os, "nice") and os.nice(0) < LOWEST:
         os.nice(LOWEST)
 
     def on_step(step: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import streamlit as st
 import torch
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from engine import Experiment, Run, train_many
 from engine.axis import anywhere, lambdas, train_axis
@@ -22,6 +23,7 @@ from engine.charts.table import Table, signature_table
 from engine.claims import Claim, Measurement
 from engine.experiment import budgeted
 from pages import _controls, _film
+from pages._maps import MAPS
 from pages._shared import Shelf
 from pages._turns import Turns
 
@@ -39,6 +41,7 @@ AXIS_BUDGET = 1e11
 """Largest cost of a whole λ axis that is trained behind the picture: two or three seconds on two cores."""
 
 COARSE = Shelf(5, lambda tiles: 100_000)
+ATLASES = Shelf(10)
 SCENES = Shelf(20, lambda scene: 300_000)
 FORMATS = (("png", "image/png", to_png), ("svg", "image/svg+xml", to_svg))
 PATIENCE = 0.4
@@ -49,12 +52,22 @@ def wide() -> None:
     """Let pictures use the width that Streamlit leaves empty beside them."""
     st.html(
         "<style>[data-testid=stMainBlockContainer] {padding: 3.5rem clamp(1rem, 2.5vw, 3rem) 3rem}"
-        "[data-testid=stMarkdown] table {display: block; overflow-x: auto; max-width: 100%}</style>"
+        "[data-testid=stMarkdown] table {display: block; overflow-x: auto; max-width: 100%}"
+        ".st-key-map_status {min-height: 3.7rem}</style>"
     )
 
 
+def visitor() -> str:
+    """This session, as the maps know it."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
+
+
 def page(
-    title: str, body: Callable[[Experiment], None], seen_as: Callable[[Experiment], Experiment] = lambda exp: exp
+    title: str,
+    body: Callable[[Experiment], None],
+    seen_as: Callable[[Experiment], Experiment] = lambda exp: exp,
+    of_maps: bool = False,
 ) -> None:
     """A page: its question as the title, the λ slider, and ``body(experiment)``, redrawn alone when λ moves.
 
@@ -62,8 +75,11 @@ def page(
         title: the question that the page answers.
         body: draws the picture and the words of an experiment.
         seen_as: what the page makes of the shared experiment, where it shows a model of its own.
+        of_maps: whether a map may go on while this visitor looks at the page.
     """
     _in_frame()
+    if not of_maps:
+        MAPS.leave(visitor())
     st.title(title)
     if "experiment" not in st.session_state:
         _controls.load_url()

@@ -23,11 +23,6 @@ function unpack(bytes) {
   return header;
 }
 
-async function inflate(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
 // The second half of a film comes through a component of its own, after the picture; players pick it up by its key.
 // The film over λ comes the same way, and serves every λ of its experiment.
 function deliver(part) {

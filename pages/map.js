@@ -7,7 +7,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
   let atlas = atlases.get(parentElement);
   if (!atlas) atlases.set(parentElement, (atlas = new Atlas(parentElement)));
   atlas.open = (cell) => setTriggerValue("cell", cell);
-  atlas.receive(data);
+  atlas.take(data);
+  return () => atlas.root.isConnected || atlas.clear();
 }
 
 class Atlas {
@@ -18,8 +19,22 @@ class Atlas {
     this.slider.addEventListener("input", () => this.choose(+this.slider.value));
   }
 
+  // A short header of this visitor's own, then what everybody shares, deflated.
+  async take(bytes) {
+    const length = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+    const own = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+    this.latest = own.key;
+    const shared = JSON.parse(new TextDecoder().decode(await inflate(bytes.subarray(4 + length))));
+    if (this.latest === own.key) this.receive({ ...shared, ...own });
+  }
+
+  clear() {
+    for (const side of this.sides) side.clear();
+  }
+
   receive(data) {
     this.data = data;
+    data.sides.forEach((side, i) => (side.map.data.here = data.here[i]));
     this.dark = isDark(this.root);
     const palette = data.palette[this.dark ? "dark" : "light"];
     for (const [name, colour] of Object.entries(palette)) this.root.style.setProperty(`--wdp-${name}`, colour);
@@ -28,8 +43,8 @@ class Atlas {
     this.root.querySelector(".high").textContent = data.high;
     if (this.pair !== data.pair) {
       this.pair = data.pair;
-      this.slider.value = data.sides[0].row;
-      this.sides.forEach((side, i) => (side.row = data.sides[i].row));
+      this.slider.value = data.rows[0];
+      this.sides.forEach((side, i) => (side.row = data.rows[i]));
     }
     Promise.all(this.sides.map((side, i) => side.receive(data.sides[i]))).then(() => {
       this.root.dataset.picture = this.root.dataset.charts = data.key;
@@ -40,7 +55,7 @@ class Atlas {
   choose(row) {
     for (const side of this.sides) {
       side.row = row;
-      side.point(null);
+      side.point(null, true);
     }
     this.label();
   }
@@ -67,6 +82,18 @@ class Side {
     this.map.addEventListener("click", (event) => this.ask(this.under(event)));
     this.map.addEventListener("blur", () => this.point(null));
     this.map.addEventListener("keydown", (event) => this.key(event));
+    this.sizes = new ResizeObserver((all) => all.forEach(({ target }) => this.fit(target)));
+  }
+
+  async fit(holder) {
+    const view = await this.views[holder === this.map ? "map" : "curve"];
+    view?.resize().runAsync();
+  }
+
+  async clear() {
+    this.sizes.disconnect();
+    for (const view of Object.values(this.views)) (await view).finalize();
+    this.views = this.texts = {};
   }
 
   async receive(side) {
@@ -76,7 +103,7 @@ class Side {
     await this.draw("map", side.map);
     if (side.curve) await this.draw("curve", side.curve);
     this.curve.classList.toggle("old", !side.curve);
-    this.point(this.cell ?? null);
+    this.point(this.cell ?? null, true);
   }
 
   async draw(name, chart) {
@@ -96,7 +123,7 @@ class Side {
       const spec = JSON.parse(dark ? recolour(JSON.stringify(chart.spec), data.palette) : JSON.stringify(chart.spec));
       const options = { config: data.config[dark ? "dark" : "light"], actions: false, renderer: "canvas", tooltip: false, logLevel: 1 };
       const { view } = await embed(holder, { ...spec, width: "container", background: "transparent", datasets: chart.data }, options);
-      new ResizeObserver(() => view.resize().runAsync()).observe(holder);
+      this.sizes.observe(holder);
       view.signal("row", this.row);
       return view.runAsync();
     });
@@ -113,12 +140,17 @@ class Side {
     return this.cells.has(`${row} ${col}`) ? { row, col } : null;
   }
 
-  point(cell) {
+  // Only what the keys say is read aloud: a pointer crosses many cells.
+  point(cell, anyway = false, aloud = "off") {
+    if (!anyway && cell?.row === this.cell?.row && cell?.col === this.cell?.col) return;
     this.cell = cell;
     const row = cell ? cell.row : this.row;
     this.signals("map", { row: cell ? row : -1, col: cell ? cell.col : -1 });
     this.signals("curve", { row });
-    this.words.textContent = cell ? this.described(cell) : this.side?.words ?? "";
+    const text = cell ? this.described(cell) : this.side?.words ?? "";
+    this.words.setAttribute("aria-live", aloud);
+    if (this.words.textContent !== text) this.words.textContent = text;
+    if (this.side) this.curve.setAttribute("aria-label", `Loss of ${this.side.title} over λ at η = ${this.side.etas[row]}`);
   }
 
   async signals(name, values) {
@@ -129,13 +161,13 @@ class Side {
   }
 
   described({ row, col }) {
-    const { etas } = this.side, { lambdas } = this.atlas.data;
-    const at = (kind) => this.losses.get(`${kind} ${row} ${col}`);
-    const test = at("test"), train = at("train"), cell = this.cells.get(`${row} ${col}`);
-    const band = test && test.high !== null && test.low !== test.high ? ` (seeds ${test.low.toFixed(2)}–${test.high.toFixed(2)})` : "";
-    const fitted = train && train.mean !== null ? `, train loss ${train.mean.toFixed(2)}` : "";
-    const gone = cell.gone ? ", diverged" : "";
-    return `η = ${etas[row]}, λ = ${lambdas[col]}: test loss ${cell.loss.toPrecision(3)}${band}${fitted}${gone}. Click to open.`;
+    const { etas } = this.side, { lambdas } = this.atlas.data, cell = this.cells.get(`${row} ${col}`);
+    const place = `η = ${etas[row]}, λ = ${lambdas[col]}`;
+    if (!cell.own) return `${place}: not trained yet. Click to open.`;
+    const test = this.losses.get(`test ${row} ${col}`), train = this.losses.get(`train ${row} ${col}`);
+    const band = test && test.least !== test.most ? ` (seeds ${short(test.least)}–${short(test.most)})` : "";
+    const fitted = train ? `, train loss ${short(train.loss)}` : "";
+    return `${place}: test loss ${short(cell.loss)}${band}${fitted}${cell.gone ? ", diverged" : ""}. Click to open.`;
   }
 
   key(event) {
@@ -147,10 +179,15 @@ class Side {
     const last = this.side.etas.length - 1, inside = (place) => Math.max(0, Math.min(last, place));
     const from = this.cell ?? { row: this.row, col: inside(this.side.col) };
     const to = this.cell ? { row: inside(from.row + move[0]), col: inside(from.col + move[1]) } : from;
-    if (this.cells.has(`${to.row} ${to.col}`)) this.point(to);
+    if (this.cells.has(`${to.row} ${to.col}`)) this.point(to, true, "polite");
   }
 
   ask(cell) {
     if (cell) this.atlas.open({ variant: this.number, ...cell });
   }
+}
+
+function short(loss) {
+  if (loss === null) return "–";
+  return loss >= 1e4 ? loss.toExponential(0).replace("e+", "e") : loss >= 0.01 ? loss.toPrecision(3) : loss.toPrecision(2);
 }

@@ -11,9 +11,10 @@ import streamlit as st
 
 from engine import VARIANTS, Experiment
 from engine.charts import Picture
-from engine.charts.landscape import landscape_map, loss_over_lambda
+from engine.charts.landscape import here_rows, landscape_map, loss_over_lambda, lowest_shown, short_loss
 from engine.claims.landscape import a_cell_is_its_run, sgd_has_one_map
-from engine.landscape import GUESSING, Landscape, Plan, best_cell, etas, plan_of, train_tile, weight_decays
+from engine.landscape import GUESSING, SIDE, Landscape, Plan, etas, plan_of, train_tile, weight_decays
+from engine.ridge import best_cell
 from engine.variants import Variant
 from pages import _atlas, _controls, _ui
 from pages._map_words import command_lines, story
@@ -27,9 +28,9 @@ def body(experiment: Experiment) -> None:
     line = st.empty()
     pair = choose(experiment)
     plan, notices = plan_of(experiment, pair)
-    chosen = MAPS.watch(plan, visitor())
+    chosen = look(plan)
     begin(chosen, line, notices)
-    if chosen.state == "idle" and st.session_state.get("map_stopped") != plan:
+    if chosen.state == "idle" and not stopped(plan):
         MAPS.go(chosen)
     watched(experiment, chosen)
     landscape = chosen.landscape
@@ -40,10 +41,16 @@ def body(experiment: Experiment) -> None:
         st.code(command_lines(plan), language="bash", wrap_lines=True)
 
 
-def visitor() -> str:
-    """This session, as the maps know it."""
-    context = st.runtime.scriptrunner.get_script_run_ctx()
-    return context.session_id if context else ""
+def look(plan: Plan, known: Map | None = None) -> Map:
+    """The map of a plan, which goes on while this visitor looks at it and has not stopped it."""
+    if stopped(plan):
+        MAPS.leave(_ui.visitor())
+        return MAPS.find(plan, known)
+    return MAPS.watch(plan, _ui.visitor(), known)
+
+
+def stopped(plan: Plan) -> bool:
+    return st.session_state.get("map_stopped") == plan
 
 
 def choose(experiment: Experiment) -> tuple[str, str]:
@@ -110,7 +117,7 @@ def watched(experiment: Experiment, chosen: Map) -> None:
     def picture() -> None:
         if st.session_state.pop("cell_opened", False):
             st.switch_page("pages/boundaries.py")
-        MAPS.watch(chosen.landscape.plan, visitor())
+        look(chosen.landscape.plan, chosen)
         status(chosen)
         draw(experiment, chosen.landscape)
         if chosen.active != active:
@@ -122,7 +129,7 @@ def watched(experiment: Experiment, chosen: Map) -> None:
 def status(chosen: Map) -> None:
     """How far the map is, and a button to stop it or to go on."""
     landscape, state = chosen.landscape, chosen.state
-    left, right = st.container(height=64, border=False).columns([6, 1], vertical_alignment="center")
+    left, right = st.container(key="map_status").columns([6, 1], vertical_alignment="center")
     share, done = landscape.models / landscape.plan.models, f"{landscape.models:,} of {landscape.plan.models:,} models"
     if state == "training":
         seconds = chosen.seconds_left
@@ -131,7 +138,7 @@ def status(chosen: Map) -> None:
         ahead = MAPS.ahead(chosen)
         left.progress(share, f"{done}. {ahead} {'map' if ahead == 1 else 'maps'} ahead of yours")
     elif state == "failed":
-        left.error("The map's processes ended before their time, perhaps for want of memory. What is trained is kept.")
+        left.error("The map's processes ended before their time; the server's log says why. What is trained is kept.")
     else:
         left.caption(f"{done} trained." if state == "done" else f"Stopped: {done} trained.")
     if chosen.active:
@@ -152,47 +159,48 @@ def described(plan: Plan) -> str:
 
 def stop(chosen: Map) -> None:
     st.session_state.map_stopped = chosen.landscape.plan
-    MAPS.leave(chosen, visitor())
+    MAPS.leave(_ui.visitor())
 
 
 def go_on(chosen: Map) -> None:
     st.session_state.map_stopped = None
-    MAPS.watch(chosen.landscape.plan, visitor())
-    MAPS.go(chosen)
+    MAPS.go(look(chosen.landscape.plan, chosen))
 
 
 def draw(experiment: Experiment, landscape: Landscape) -> None:
     """Both maps with their curves, and the words."""
     plan, rows = landscape.plan, own_rows(experiment, landscape.plan)
-    version = (plan, len(landscape.done), tuple(here(experiment, v) for v in plan.variants))
-    key = f"map:{hash(version) & 0xFFFFFFFF:08x}"
-    sides = _ui.SCENES.get(("map", version), lambda: both_sides(experiment, landscape, rows), _ui.pulse)
-    low = float(np.nanmin(landscape.preview("test_loss")))
-    _atlas.show(
-        key, " ".join(plan.pair), sides, partial(open_cell, experiment, plan), low=f"{low:.2f}",
-        high=f"{GUESSING:.2f}, guessing, or more", lambdas=[f"{value:g}" for value in weight_decays()],
-    )  # fmt: skip
+    version = (plan, len(landscape.done))
+    pictures = _ui.ATLASES.get(version, lambda: both_sides(landscape), _ui.pulse)
+    own = {
+        "rows": rows,
+        "here": [here_rows(v, here(experiment, v)) for v in plan.variants],
+        "pair": " ".join(plan.pair),
+    }
+    _atlas.show(f"map:{hash(version) & 0xFFFFFFFF:08x}", own, pictures, partial(open_cell, experiment, plan))
     st.caption(described(plan))
     for line in story(landscape, rows):
         st.markdown(line)
 
 
-def both_sides(experiment: Experiment, landscape: Landscape, rows: list[int]) -> list[dict[str, Any]]:
+def both_sides(landscape: Landscape) -> bytes:
+    """All that is the same for everybody who looks at a map."""
     sides = []
     for number, variant in enumerate(landscape.plan.variants):
-        curve = loss_over_lambda(landscape, number, rows[number]) if landscape.seeds else None
-        col, words = len(weight_decays()) // 2, ""
-        if landscape.seeds:
-            best = best_cell(landscape.values("test_loss")[number])
-            col = best.weight_decay
-            words = (
-                f"Best: η = {etas(variant)[best.eta]:g}, λ = {weight_decays()[col]:g}, test loss {best.loss:.3f}. "
-                "Point at a cell for its numbers; click to open its run on page 1."
-            )
+        curve = loss_over_lambda(landscape, number) if landscape.seeds else None
         names = [f"{value:g}" for value in etas(variant)]
-        more = {"row": rows[number], "col": col, "etas": names, "words": words}
-        sides.append(_atlas.side(landscape_map(landscape, number, here(experiment, variant)), curve, **more))
-    return sides
+        more = {"etas": names, "col": SIDE // 2, "words": "", "title": variant.title}
+        best = best_cell(landscape.scores(number)) if landscape.seeds else None
+        if best:
+            place = f"η = {names[best.eta]}, λ = {weight_decays()[best.weight_decay]:g}"
+            more["col"] = best.weight_decay
+            more["words"] = (
+                f"Best: {place}, test loss {short_loss(best.loss)}. Point at a cell for its numbers; click to open its "
+                "run on page 1."
+            )
+        sides.append(_atlas.side(landscape_map(landscape, number), curve, **more))
+    low, high = short_loss(lowest_shown(landscape)), f"{GUESSING:.2f}, guessing, or more"
+    return _atlas.packed(sides, low=low, high=high, lambdas=[f"{value:g}" for value in weight_decays()])
 
 
 def here(experiment: Experiment, variant: Variant) -> tuple[float, float]:
@@ -216,6 +224,7 @@ def open_cell(experiment: Experiment, plan: Plan) -> None:
     own = {name: getattr(there, name) for name in (*family, "seed", "steps", "variants")}
     _controls.load(replace(experiment, **own))
     st.session_state.cell_opened = True
+    MAPS.leave(_ui.visitor())
 
 
 def figures(experiment: Experiment, landscape: Landscape) -> dict[str, Callable[[str], Picture]]:
@@ -238,4 +247,4 @@ def _themed(draw: Callable[[], Picture], theme: str) -> Picture:
     return draw()
 
 
-_ui.page("Does the best λ depend on η?", body)
+_ui.page("Does the best λ depend on η?", body, of_maps=True)

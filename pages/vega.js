@@ -32,3 +32,8 @@ function recolour(text, palette) {
   for (const name of Object.keys(palette.light)) text = text.replaceAll(palette.light[name], palette.dark[name]);
   return text;
 }
+
+async function inflate(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}

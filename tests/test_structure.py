@@ -42,7 +42,7 @@ SHARED = {
             "sparse"},
     "train": {"train", "trainer", "capture", "crossover", "probe", "drive"},
     "measure": {"measure", "scene", "two_decays", "axis", "corrections", "networks", "rates", "equilibrium", "averages",
-                "anatomy", "derivation", "groups", "sweep", "landscape"},
+                "anatomy", "derivation", "groups", "sweep", "landscape", "ridge"},
 }  # fmt: skip
 """Rooms of the engine with several modules."""
 

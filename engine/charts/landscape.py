@@ -9,9 +9,10 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.charts.picture import Picture, Rows, numbers, short, static
+from engine.charts.picture import Picture, Rows, numbers, static
 from engine.charts.theme import LIGHT, colour_of
-from engine.landscape import GUESSING, SIDE, Landscape, best_cell, etas, ridge, weight_decays
+from engine.landscape import GUESSING, SIDE, Landscape, etas, weight_decays
+from engine.ridge import best_cell, ridge
 from engine.variants import VARIANTS, Variant
 
 COLOURS = ("#fde725", "#5ec962", "#21918c", "#3b528b", "#440154")
@@ -29,7 +30,6 @@ HALF = 0.54
 NAMED_FROM = {"test": 1, "train": 4}
 """The columns from which a curve is named, where it is in the picture."""
 
-TICKS = list(range(0, SIDE, 3))
 EXTENT = 54
 """Pixels for the labels of the vertical axes, so that λ is in one place in both pictures."""
 
@@ -47,28 +47,40 @@ def landscape_map(
     """
     chosen = landscape.plan.variants[variant]
     values = landscape.preview("test_loss")
-    low, gone = float(np.nanmin(values)), (landscape.diverged[variant] > 0).any(0)
-    shades = shade(values[variant], low)
+    low, gone = lowest_shown(landscape), (landscape.diverged[variant] > 0).any(0)
+    own = ~np.isnan(landscape.metrics[variant, ..., 0]).all(0)
+    shades = np.where(gone, 1.0, shade(values[variant], low))
     cells = [
-        {"row": row, "col": col, "shade": tone, "loss": loss, "gone": int(gone[row, col])}
+        {"row": row, "col": col, "shade": tone, "loss": loss, "gone": int(gone[row, col]), "own": int(own[row, col])}
         for row in range(SIDE)
         for col, tone, loss in zip(range(SIDE), numbers(shades[row], 3), numbers(values[variant, row], 3), strict=True)
         if tone is not None
     ]
-    data: dict[str, Rows] = {"cells": cells, "near": [], "best": [], "ridge": [], "here": _here(chosen, here)}
+    data: dict[str, Rows] = {"cells": cells, "near": [], "best": [], "ridge": [], "here": here_rows(chosen, here)}
     alt_text = f"Test loss of {chosen.title} over λ and η, {landscape.models:,} of {landscape.plan.models:,} models"
-    if landscape.seeds:
-        best = best_cell(landscape.values("test_loss")[variant])
-        data["best"] = [{"row": best.eta, "col": best.weight_decay, "text": f"best {short(best.loss)}"}]
+    best = best_cell(landscape.scores(variant)) if landscape.seeds else None
+    if best:
+        data["best"] = [{"row": best.eta, "col": best.weight_decay}]
         data["near"] = [{"row": r, "col": c} for r, c in np.argwhere(best.near).tolist()] if landscape.seeds > 1 else []
         data["ridge"] = _ridge(landscape, variant)
         alt_text += (
             f"; lowest {best.loss:.3g} at η = {etas(chosen)[best.eta]:g}, λ = {weight_decays()[best.weight_decay]:g}"
         )
-    scale = (f"{low:.2f}", f"{GUESSING:.2f}, guessing, or more") if legend else None
+    scale = (short_loss(low), f"{GUESSING:.2f}, guessing, or more") if legend else None
     return Picture(
         _map_spec(chosen.key, scale), data, alt=alt_text + ".", title=f"{chosen.title}: test loss over λ and η"
     )
+
+
+def lowest_shown(landscape: Landscape) -> float:
+    """The lowest test loss on either map, where the colours begin; guessing if every cell diverged."""
+    values = np.where((landscape.diverged > 0).any(1), np.inf, landscape.preview("test_loss"))
+    return float(np.nanmin([np.nanmin(values, initial=np.inf), GUESSING]))
+
+
+def short_loss(loss: float) -> str:
+    """A loss in three decimals, a tiny one in two significant digits."""
+    return f"{loss:.3f}" if loss >= 0.01 else f"{loss:.2g}"
 
 
 def shade(losses: NDArray, low: float) -> NDArray:
@@ -87,32 +99,34 @@ def loss_over_lambda(landscape: Landscape, variant: int, row: int | None = None)
         row: the η at first, that of the best cell by default.
     """
     chosen = landscape.plan.variants[variant]
-    best = best_cell(landscape.values("test_loss")[variant])
     losses = {kind: landscape.values(f"{kind}_loss")[variant] for kind in ("test", "train")}
-    top = min(TOP, max(1.1 * float(max(part.mean(0).max() for part in losses.values())), 1.05 * GUESSING))
+    top = min(TOP, max(1.1 * max(float(part.mean(0).max()) for part in losses.values()), 1.05 * GUESSING))
     rows: Rows = []
     for kind, values in losses.items():
-        mean, low, high = values.mean(0), values.min(0), values.max(0).clip(max=top)
-        parts = (numbers(np.where(part <= top, part, np.nan).ravel(), 4) for part in (mean, low, high))
+        exact = (values.mean(0), values.min(0), values.max(0))
+        mean = exact[0]
+        cut = (np.where(mean <= top, mean, np.nan), np.where(exact[1] <= top, exact[1], np.nan), exact[2].clip(max=top))
         named = (mean <= 0.9 * top) & (np.abs(mean - GUESSING) > 0.1 * top) & (np.arange(SIDE) >= NAMED_FROM[kind])
+        names = ("loss", "least", "most", "mean", "low", "high")
+        columns = [numbers(part.ravel(), 4) for part in (*exact, *cut)]
         rows += [
             {
                 "kind": kind,
                 "row": place // SIDE,
                 "col": place % SIDE,
-                "mean": values[0],
-                "low": values[1],
-                "high": values[2],
-                "name": int(place % SIDE == named[place // SIDE].argmax()),
+                "name": int(named.flat[place] and place % SIDE == named[place // SIDE].argmax()),
+                **dict(zip(names, values, strict=True)),
             }
-            for place, values in enumerate(zip(*parts, strict=True))
+            for place, values in enumerate(zip(*columns, strict=True))
         ]
-    shown = best.eta if row is None else row
-    train, test = (losses[kind].mean(0)[shown] for kind in ("train", "test"))
+    if row is None:
+        best = best_cell(landscape.scores(variant))
+        row = best.eta if best else 0
+    train, test = (losses[kind].mean(0)[row] for kind in ("train", "test"))
     return Picture(
-        _curve_spec(chosen.key, shown),
+        _curve_spec(chosen.key, row),
         {"curves": rows, "frame": [{"y": 0.0}, {"y": top}], "guessing": [{"y": GUESSING}]},
-        alt=f"Loss of {chosen.title} over λ at η = {etas(chosen)[shown]:g}: {_course(train, test)}.",
+        alt=f"Loss of {chosen.title} over λ at η = {etas(chosen)[row]:g}: {_course(train, test)}.",
         title=f"{chosen.title}: train and test loss over λ",
     )
 
@@ -130,7 +144,8 @@ def _place(value: float, grid: list[float]) -> float:
     return round(float(np.interp(np.log(value), np.log(grid), range(len(grid)))), 3)
 
 
-def _here(variant: Variant, here: tuple[float, float] | None) -> Rows:
+def here_rows(variant: Variant, here: tuple[float, float] | None) -> Rows:
+    """Where λ and η lie on a map, as its data; nowhere if they are beyond its ends."""
     if here is None:
         return []
     weight_decay, eta = here
@@ -141,7 +156,7 @@ def _here(variant: Variant, here: tuple[float, float] | None) -> Rows:
 
 def _ridge(landscape: Landscape, variant: int) -> Rows:
     rows, columns = np.array(etas(landscape.plan.variants[variant])), weight_decays()
-    found = ridge(landscape.values("test_loss")[variant], rows, np.array(columns))
+    found = ridge(landscape.scores(variant), rows, np.array(columns))
     if found is None:
         return []
     return [
@@ -152,7 +167,8 @@ def _ridge(landscape: Landscape, variant: int) -> Rows:
 
 def _axis(values: list[float], **more: Any) -> alt.Axis:
     names = [f"{value:g}" for value in values]
-    return alt.Axis(values=TICKS, labelExpr=f"{names}[datum.value]", grid=False, labelFlush=False, **more)
+    ticks = [place for place, name in enumerate(names) if name.strip("0.") in ("1", "3")]
+    return alt.Axis(values=ticks, labelExpr=f"{names}[datum.value]", grid=False, labelFlush=False, **more)
 
 
 def _across(field: str) -> alt.X:

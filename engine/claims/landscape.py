@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from engine.claims.claim import Measurement, claim
-from engine.landscape import GUESSING, Landscape, best_cell, etas, weight_decays
+from engine.landscape import GUESSING, Landscape, etas, weight_decays
+from engine.ridge import best_cell
 from engine.train import train
 
 
@@ -26,8 +27,10 @@ def a_cell_is_its_run(landscape: Landscape) -> list[Measurement] | str:
         return "no seed is whole yet."
     found = []
     for number, variant in enumerate(landscape.plan.variants):
-        losses = landscape.values("test_loss")[number]
+        losses = landscape.scores(number)
         best = best_cell(losses)
+        if best is None:
+            return f"every model of {variant.title} diverged."
         alone = replace(landscape.plan.at(number, best.eta, best.weight_decay), variants=(variant.key,))
         there = f"η = {etas(variant)[best.eta]:g}, λ = {weight_decays()[best.weight_decay]:g}"
         value = train(alone, dtype=torch.float64).series("test_loss")[variant.key][-1]

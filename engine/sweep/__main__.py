@@ -16,7 +16,7 @@ from engine.experiment import KNOBS, Experiment
 from engine.sweep.errors import SweepError
 from engine.sweep.grid import PRECISIONS, Sweep
 from engine.sweep.pool import BACKENDS
-from engine.sweep.run import BLOCK_MODELS, Means, Progress, sweep_file
+from engine.sweep.run import BLOCK_MODELS, Means, Progress, on_the_faster_device, sweep_file
 from engine.sweep.store import FORMATS, Store
 from engine.sweep.values import values_of
 
@@ -40,11 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        sweep = Sweep(_base(given), _over(given.over), given.precision)
+        named = "cpu" if given.device == "auto" else given.device
+        sweep = Sweep(_base(given), _over(given.over), given.precision, named)
     except ValueError as error:
         parser.error(str(error))
     tell = _Teller(sys.stderr.isatty())
-    means = Means(given.jobs, given.backend, given.scheduler, given.block, given.device)
+    if given.device == "auto":
+        sweep = on_the_faster_device(sweep)
+    jobs = given.jobs or (1 if sweep.device == "cuda" else os.cpu_count() or 1)
+    means = Means(jobs, given.backend, given.scheduler, given.block)
     print(f"{len(sweep):,} models in {sweep.batches:,} batches → {given.out}", file=sys.stderr)
     try:
         out = sweep_file(sweep, given.out, means, tell.progress, tell.start)
@@ -77,10 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="KNOB=VALUE", help="a knob that has one value all along")
     add("--link", default="", help="start from a permalink, or its part behind ?, instead of the default experiment")
     add("--out", type=Path, required=True, help=f"the file to make: {' or '.join(FORMATS)}")
-    add("--jobs", type=_positive, default=os.cpu_count() or 1, help="processes of this machine (default: its cores)")
+    add("--jobs", type=_positive, help="processes of this machine (default: its cores, or 1 with a GPU)")
     add("--block", type=_positive, default=BLOCK_MODELS, metavar="MODELS", help="models of one task (%(default)s)")
     add("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="%(default)s by default, as the pages train")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="%(default)s by default")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes the faster one, as measured here")
     add("--backend", choices=BACKENDS, default=BACKENDS[0], help="joblib's; dask needs --scheduler")
     add("--scheduler", metavar="ADDRESS", help="of dask.distributed, such as tcp://10.0.0.1:8786")
     return parser

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from engine.experiment import KNOBS, Experiment
 from engine.train import BLOCK, SHARED
 
 PRECISIONS = ("float64", "float32")
-GPU_BATCH = 16_384
-"""Models of one batch on a GPU, which is filled by thousands of them."""
+BATCH = {"cpu": BLOCK, "cuda": 16_384}
+"""Models of one batch by device: a GPU is filled by thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Sweep:
         base: every knob that is not swept.
         over: knob to its values; tuples of (knob, values) once it is made.
         precision: "float64" as the pages train, or "float32", about twice as fast.
-        models: of one batch, at most.
+        device: "cpu" or "cuda", which round differently.
+        batch_models: models of one batch, at most; by default what suits the device.
 
     Raises:
         ValueError: a name that is not a knob, no or repeated values, or a value out of its bounds.
@@ -36,11 +39,15 @@ class Sweep:
     base: Experiment
     over: Mapping[str, Sequence[Any]] | tuple[tuple[str, tuple[Any, ...]], ...]
     precision: str = "float64"
-    models: int = BLOCK
+    device: str = "cpu"
+    batch_models: int = 0
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
+        for name, allowed in (("precision", PRECISIONS), ("device", tuple(BATCH))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
+        if not self.batch_models:
+            object.__setattr__(self, "batch_models", BATCH[self.device])
         given = dict(self.over)
         checked = {name: _checked(name, values) for name, values in given.items()}
         order = [*SHARED, *(name for name in KNOBS if name not in SHARED)]
@@ -69,7 +76,7 @@ class Sweep:
     @property
     def _cells_a_batch(self) -> int:
         most = max((len(value) for name, values in self.axes if name == "variants" for value in values), default=0)
-        return max(1, self.models // (most or len(self.base.variants)))
+        return max(1, self.batch_models // (most or len(self.base.variants)))
 
     @property
     def batches(self) -> int:
@@ -99,7 +106,7 @@ class Sweep:
 
     def blocks(self, batches: Iterable[int], models: int) -> Iterator[tuple[int, ...]]:
         """Rising batch numbers in blocks of neighbours, at least one and about so many models in each."""
-        size, block = max(1, models // self.models), tuple[int, ...]()
+        size, block = max(1, models * self.batches // len(self)), tuple[int, ...]()
         for number in batches:
             if block and (len(block) == size or number != block[-1] + 1):
                 yield block
@@ -109,18 +116,22 @@ class Sweep:
             yield block
 
     def to_dict(self) -> dict[str, Any]:
-        """What makes two sweeps the same, as JSON."""
+        """What makes two sweeps the same, as JSON: every knob, whatever its default is or becomes."""
         return {
-            "base": self.base.to_query(),
+            "base": {name: _written(name, getattr(self.base, name)) for name in KNOBS},
             "over": {name: [_written(name, value) for value in values] for name, values in self.axes},
             "precision": self.precision,
-            "models of one batch": self.models,
+            "device": self.device,
+            "models of one batch": self.batch_models,
+            "torch": torch.__version__,
         }
 
 
 def _checked(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     if name not in KNOBS:
         raise ValueError(f"{name!r} is not a knob; knobs are {', '.join(KNOBS)}.")
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} needs a list of values, not {values!r}.")
     chosen = []
     for value in values:
         try:

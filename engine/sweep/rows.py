@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -55,9 +57,9 @@ def table_of(experiments: Sequence[Experiment], metrics: NDArray, diverged: NDAr
     return pa.table([columns[name] for name in SCHEMA.names], SCHEMA)
 
 
-def experiment_of(row: dict[str, Any]) -> Experiment:
+def experiment_of(row: Mapping[str, Any] | pd.Series) -> Experiment:
     """The experiment of one row of the file, with its one variant."""
-    values = {name: _missing_as_none(row[name]) for name in _KNOBS}
+    values = {name: _plain(row[name]) for name in _KNOBS}
     return Experiment(**{**values, "hidden": _widths(str(row["hidden"])), "variants": (row["variant"],)})
 
 
@@ -76,5 +78,7 @@ def _widths(text: str) -> tuple[int, ...]:
     return knob.check(knob.read(text))
 
 
-def _missing_as_none(value: Any) -> Any:
-    return None if isinstance(value, float) and np.isnan(value) else value
+def _plain(value: Any) -> Any:
+    """A value as Python has it: pandas gives numbers of numpy, and NaN for what is missing."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and math.isnan(plain) else plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from engine.crossover import gpu_wins, work_of
 from engine.sweep.errors import SweepError
 from engine.sweep.grid import Sweep
 from engine.sweep.pool import finished
@@ -46,20 +47,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class Means:
-    """What a sweep is trained with; none of it changes a number, but ``device``, which changes their rounding.
+    """What a sweep is trained with; none of it changes a number.
 
     Attributes:
         jobs: processes of this machine.
         backend, scheduler: where they are, as ``pool.finished`` says.
-        models: of one task, about.
-        device: as for ``train``.
+        block_models: models of one task, about.
     """
 
     jobs: int = 1
     backend: str = "loky"
     scheduler: str | None = None
-    models: int = BLOCK_MODELS
-    device: str = "auto"
+    block_models: int = BLOCK_MODELS
 
 
 def sweep_frame(
@@ -108,8 +107,8 @@ def _trained(
     sweep: Sweep, batches: Iterable[int], means: Means, on_progress: Callable[[Progress], object], found: int = 0
 ) -> Iterator[tuple[Block, pa.Table]]:
     """(batches, their rows) block by block, as they are finished."""
-    work = partial(train_block, sweep, means.device)
-    blocks = sweep.blocks(iter(batches), means.models)
+    work = partial(train_block, sweep)
+    blocks = sweep.blocks(iter(batches), means.block_models)
     share = len(sweep) / sweep.batches
     start, done = time.monotonic(), found
     for block, table in finished(work, blocks, means.jobs, means.backend, means.scheduler):
@@ -118,17 +117,24 @@ def _trained(
         on_progress(Progress(round(done * share), round(found * share), len(sweep), time.monotonic() - start))
 
 
-def train_block(sweep: Sweep, device: str, block: Block) -> pa.Table:
+def on_the_faster_device(sweep: Sweep) -> Sweep:
+    """The sweep on the GPU of this machine where one of its batches would be trained sooner there, as measured."""
+    there = replace(sweep, device="cuda", batch_models=0)
+    wins = gpu_wins(work_of(there.batch(0)), sweep.base.steps, getattr(torch, sweep.precision))
+    return there if wins else sweep
+
+
+def train_block(sweep: Sweep, block: Block) -> pa.Table:
     """The rows of some batches of a sweep, batch after batch, trained in this process.
 
     Raises:
         SweepError: "cuda" was asked for and there is none.
     """
-    if device == "cuda" and not torch.cuda.is_available():
+    if sweep.device == "cuda" and not torch.cuda.is_available():
         raise SweepError("There is no CUDA device where this is trained; use --device auto or cpu.")
     dtype = getattr(torch, sweep.precision)
     tables = []
     for number in block:
         experiments = sweep.batch(number)
-        tables.append(table_of(experiments, *train_finals(experiments, dtype=dtype, device=device)))
+        tables.append(table_of(experiments, *train_finals(experiments, dtype=dtype, device=sweep.device)))
     return pa.concat_tables(tables).combine_chunks()

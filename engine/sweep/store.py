@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,7 @@ from engine.sweep.rows import SCHEMA
 
 FORMATS = (".parquet", ".csv")
 _PART = re.compile(r"batches-(\d+)-(\d+)-[0-9a-f]{16}\.parquet")
+_OWN = re.compile(r"batches-[\d-]+-[0-9a-f]{16}\.(parquet|spoilt)|sweep\.json|.+\.draft|lock")
 ROWS = 10_000
 """Rows of one group in the Parquet file, whatever the parts were."""
 
@@ -67,7 +68,15 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._lock.release()
         if not self.done:
-            shutil.rmtree(self.parts, ignore_errors=True)
+            self._clear()
+
+    def _clear(self) -> None:
+        """Remove what is the sweep's own, and the folder if nothing else is in it."""
+        with suppress(OSError):
+            for path in self.parts.iterdir():
+                if _OWN.fullmatch(path.name):
+                    path.unlink()
+            self.parts.rmdir()
 
     def _see_that_nothing_is_there(self) -> None:
         if os.path.exists(self.out):
@@ -77,6 +86,8 @@ class Store:
         """Note whose parts these are, or see that they are this sweep's."""
         note, text = self.parts / "sweep.json", json.dumps(sweep, indent=1, ensure_ascii=False)
         if not note.exists():
+            if any(not _OWN.fullmatch(path.name) for path in self.parts.iterdir()):
+                raise SweepError(f"{self.parts} holds files that are no sweep's; choose another name.")
             self._write(note, lambda draft: draft.write_text(text, encoding="utf-8"))
         elif _read_text(note) != text:
             raise SweepError(

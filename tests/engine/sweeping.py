@@ -87,9 +87,9 @@ def batches_trained_here(monkeypatch):
     """The numbers of all batches that are trained in this process from here on, a list that grows."""
     numbers = []
 
-    def noting(sweep, device, block):
+    def noting(sweep, block):
         numbers.extend(block)
-        return train_block(sweep, device, block)
+        return train_block(sweep, block)
 
     monkeypatch.setattr(engine.sweep.run, "train_block", noting)
     return numbers

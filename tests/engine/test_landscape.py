@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import VARIANTS, Experiment, train
-from engine.charts.landscape import landscape_map, loss_over_lambda, shade
+from engine.charts.landscape import landscape_map, loss_over_lambda, lowest_shown, shade, short_loss
 from engine.claims.landscape import a_cell_is_its_run, sgd_has_one_map
 from engine.landscape import (
     BUDGET,
@@ -17,14 +17,12 @@ from engine.landscape import (
     SEEDS,
     SIDE,
     Landscape,
-    best_cell,
     etas,
-    interaction,
     plan_of,
-    ridge,
     train_tile,
     weight_decays,
 )
+from engine.ridge import best_cell, interaction, ridge
 from engine.run import METRICS
 
 QUICK = Experiment(points=10, steps=12, hidden=(4,))
@@ -169,7 +167,7 @@ def test_the_preview_of_a_whole_map_is_the_mean_over_seeds(adams):
 def valley(slope, at=0.1, seeds=1, noise=0.0, rng=None):
     """Test losses (seeds, η, λ) whose lowest λ goes as at · (η/η₀)^slope, a parabola in log λ."""
     best = np.log(at) + slope * np.log(ETA / ETA[SIDE // 2])
-    losses = 0.3 + 0.004 * (np.log(DECAY)[None] - best[:, None]) ** 2
+    losses = 0.3 + 0.01 * (np.log(DECAY)[None] - best[:, None]) ** 2
     shifts = (rng or np.random.default_rng(0)).normal(size=(seeds, 1, 1)) * noise
     return losses[None] + shifts
 
@@ -180,23 +178,45 @@ def test_the_ridge_of_a_parabola_is_exact(slope):
     assert found.slope == pytest.approx(slope, abs=1e-9)
     expected = 0.1 * (ETA[found.rows] / ETA[SIDE // 2]) ** slope
     np.testing.assert_allclose(found.weight_decays, expected, rtol=1e-9)
+    assert found.factor == pytest.approx(1, abs=1e-9)
 
 
-def test_the_ridge_leaves_out_rows_that_train_badly_or_end_at_an_edge():
+def test_what_is_no_line_is_said_to_be_off_it():
+    best = np.where(np.arange(SIDE) % 2, 0.05, 0.2)  # half of the η at one λ, half at another
+    losses = 0.3 + 0.01 * (np.log(DECAY)[None] - np.log(best)[:, None]) ** 2
+    assert ridge(losses[None], ETA, DECAY).factor == pytest.approx(2, rel=0.02)
+
+
+def test_the_ridge_leaves_out_rows_that_train_badly_diverge_or_guess():
     losses = valley(0.0)
     losses[:, :4] += 0.1
-    losses[:, 20:, 0] = 0.2999
-    found = ridge(losses, ETA, DECAY)
-    assert found.rows.tolist() == list(range(4, 20))
+    losses[:, 20:, 9:14] = np.inf
+    losses[:, 19, 0] = 0.31  # no better than the floor by a little: the best λ may lie beyond the axis
+    assert ridge(losses, ETA, DECAY).rows.tolist() == list(range(4, 19))
     assert ridge(losses[:, :6], ETA[:6], DECAY) is None
     assert ridge(losses + GUESSING, ETA, DECAY) is None
+    assert ridge(np.full((2, SIDE, SIDE), np.inf), ETA, DECAY) is None
 
 
-def test_the_ridges_error_is_that_of_the_seeds():
+@pytest.mark.parametrize("slope", [0.0, -1.0])
+def test_the_slope_of_a_noisy_valley_is_not_pulled_to_zero(slope):
+    """Rows are not chosen by their own noisy λ*: a diagonal through the map comes out as one, within its errors."""
+    rng, found = np.random.default_rng(0), []
+    best = np.log(DECAY).mean() + slope * (np.log(ETA) - np.log(ETA).mean())
+    clean = 0.3 * (1 + 0.02 * (np.log(DECAY)[None] - best[:, None]) ** 2)
+    for _ in range(40):
+        found.append(ridge(clean + rng.normal(0, 0.004, (SEEDS, SIDE, SIDE)), ETA, DECAY))
+    slopes, errors = np.array([(one.slope, one.error) for one in found]).T
+    assert abs(slopes.mean() - slope) < 0.04
+    assert np.mean(np.abs(slopes - slope) <= 2 * errors) > 0.75
+
+
+def test_the_ridges_error_is_the_jackknifes():
     losses = np.concatenate([valley(slope) for slope in (0.1, 0.2, 0.3, 0.4)])
     found = ridge(losses, ETA, DECAY)
     assert found.slope == pytest.approx(0.25, abs=1e-9)
-    assert found.error == pytest.approx(np.std([0.1, 0.2, 0.3, 0.4], ddof=1) / 2, abs=1e-9)
+    assert found.error == pytest.approx(np.std([0.1, 0.2, 0.3, 0.4], ddof=1) / 2, rel=1e-6)  # linear in the seeds
+    assert np.isnan(ridge(losses[:1], ETA, DECAY).error)
 
 
 def test_the_best_cell_its_error_and_what_is_near():
@@ -204,12 +224,38 @@ def test_the_best_cell_its_error_and_what_is_near():
     losses[:, 3, 4] = (0.1, 0.2, 0.3, 0.4)
     losses[:, 5, 6] = (0.2, 0.1, 0.4, 0.35)  # 0.0125 worse on average, ± 0.055 seed by seed
     losses[:, 7, 8] = (0.12, 0.22, 0.32, 0.42)  # 0.02 worse on every seed
+    losses[:, 9, 10] = (0.1, 0.2, 0.3, 9.0)  # equal but for one seed that exploded
     best = best_cell(losses)
     assert (best.eta, best.weight_decay) == (3, 4)
     assert best.loss == pytest.approx(0.25)
     assert best.error == pytest.approx(np.std([0.1, 0.2, 0.3, 0.4], ddof=1) / 2)
     assert np.argwhere(best.near).tolist() == [[3, 4], [5, 6]]
     assert np.isnan(best_cell(losses[:1]).error)
+
+
+def test_a_diverged_model_is_never_the_best(adams):
+    landscape = Landscape(adams.plan)
+    landscape.metrics, landscape.diverged = adams.metrics.copy(), adams.diverged.copy()
+    landscape.metrics[0, :, 5, 6, METRICS.index("test_loss")] = 0.0
+    assert best_cell(landscape.scores(0))[:2] == (5, 6)
+    landscape.diverged[0, 2, 5, 6] = 9
+    best = best_cell(landscape.scores(0))
+    assert best[:2] != (5, 6)
+    assert best.loss > 0
+    assert lowest_shown(landscape) == pytest.approx(min(best.loss, best_cell(landscape.scores(1)).loss))
+    landscape.diverged[0] = 1
+    assert best_cell(landscape.scores(0)) is None
+    assert landscape_map(landscape, 0).data["best"] == []
+    assert ridge(landscape.scores(0), ETA, DECAY) is None
+    assert interaction(landscape.scores(0)) is None
+
+
+def test_seeds_are_whole_from_the_first_on(adams):
+    landscape = Landscape(adams.plan)
+    landscape.metrics = adams.metrics.copy()
+    landscape.metrics[0, 1, 3, 3] = np.nan
+    assert landscape.seeds == 1
+    assert np.isfinite(landscape.values("test_loss")).all()
 
 
 def test_no_interaction_where_log_loss_is_a_sum():
@@ -233,6 +279,11 @@ def test_interaction_leaves_out_what_only_guesses():
     found = interaction(losses)
     assert found.cells == (losses < GUESSING).sum() < SIDE * SIDE
     assert interaction(np.full((1, SIDE, SIDE), 1.0)) is None
+
+
+@pytest.mark.parametrize("losses", [np.full((2, SIDE, SIDE), 0.5), np.zeros((2, SIDE, SIDE))], ids=["equal", "zero"])
+def test_no_interaction_in_nothing(losses):
+    assert interaction(losses) is None
 
 
 def test_the_noise_of_seeds_explains_the_interaction_that_it_makes():
@@ -262,11 +313,28 @@ def test_the_maps_data_are_its_losses(adams):
     assert all(cell["gone"] == gone[place] for place, cell in cells.items())
     (best,) = picture.data["best"]
     assert losses[best["row"], best["col"]] == losses.min()
+    assert all(cell["own"] for cell in cells.values())
     (here,) = picture.data["here"]
     assert etas(adams.plan.variants[1])[int(here["row"])] == 0.01
     assert weight_decays()[int(here["col"])] == 0.1
     assert landscape_map(adams, 1, here=(1e-5, 0.01)).data["here"] == []
     adams.diverged[1, 2, 3, 4] = 0
+
+
+def test_a_cell_that_is_not_trained_yet_says_so():
+    plan, _ = plan_of(QUICK, ("adam_l2", "adamw"))
+    landscape = Landscape(plan)
+    first, *_ = plan.tiles()
+    landscape.add(first, *train_tile(plan, first))
+    cells = landscape_map(landscape, 0).data["cells"]
+    assert {(cell["row"], cell["col"]) for cell in cells if cell["own"]} == {
+        (row, col) for row in range(1, SIDE, 3) for col in range(1, SIDE, 3)
+    }
+    assert landscape_map(landscape, 1).data["cells"] == []
+
+
+def test_losses_are_short_and_never_a_false_zero():
+    assert [short_loss(loss) for loss in (0.4, 0.0101, 8.14e-5, 0.0)] == ["0.400", "0.010", "8.1e-05", "0"]
 
 
 def test_the_curves_data_are_the_losses_of_the_row_and_their_seeds(adams):
@@ -275,7 +343,10 @@ def test_the_curves_data_are_the_losses_of_the_row_and_their_seeds(adams):
     for kind in ("test", "train"):
         own = adams.values(f"{kind}_loss")[0][:, 9]
         rows = [r for r in picture.data["curves"] if r["kind"] == kind and r["row"] == 9]
-        shown = np.array([[np.nan if r[n] is None else r[n] for n in ("mean", "low", "high")] for r in rows])
-        expected = np.stack([own.mean(0), own.min(0), own.max(0).clip(max=top)], 1)
-        np.testing.assert_allclose(shown, np.where(expected <= top, expected, np.nan), rtol=1e-3)
+        exact = np.stack([own.mean(0), own.min(0), own.max(0)], 1)
+        said = [[r[name] for name in ("loss", "least", "most")] for r in rows]
+        np.testing.assert_allclose(said, exact, rtol=1e-3)
+        drawn = np.array([[r[name] for name in ("mean", "low", "high")] for r in rows], dtype=float)
+        exact[:, 2] = exact[:, 2].clip(max=top)
+        np.testing.assert_allclose(drawn, np.where(exact <= top, exact, np.nan), rtol=1e-3)
     assert f"η = {etas(adams.plan.variants[0])[9]:g}" in picture.alt

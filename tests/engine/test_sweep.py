@@ -24,7 +24,7 @@ from engine.sweep.values import values_of
 from engine.train import SHARED
 
 TINY = Experiment(points=6, hidden=(4,), steps=2, variants=("sgd_l2", "adamw"))
-SWEEP = Sweep(TINY, {"seed": [1, 2, 3], "weight_decay": [0.1, 0.2, 0.3, 0.4, 0.5]}, models=4)
+SWEEP = Sweep(TINY, {"seed": [1, 2, 3], "weight_decay": [0.1, 0.2, 0.3, 0.4, 0.5]}, batch_models=4)
 """Nine batches: three of each seed, the last of them with one experiment."""
 
 VALUES = {
@@ -48,7 +48,7 @@ GRIDS = st.lists(st.sampled_from([*VALUES]), max_size=4, unique=True).flatmap(
 
 @given(GRIDS, st.integers(1, 9))
 def test_every_combination_is_trained_once_in_batches_that_share(over, models):
-    sweep = Sweep(TINY, over, models=models)
+    sweep = Sweep(TINY, over, batch_models=models)
     batches = [sweep.batch(number) for number in range(sweep.batches)]
     trained = [experiment for batch in batches for experiment in batch]
     assert len(trained) == len(set(trained)) == sweep.cells
@@ -115,7 +115,8 @@ def test_the_order_of_a_sweep_is_not_the_order_it_was_said_in():
 
 @given(st.sets(st.integers(0, 30)).map(sorted), st.integers(1, 300))
 def test_blocks_are_of_neighbours(batches, models):
-    sweep, most = replace(SWEEP, models=64), max(1, models // 64)
+    sweep = replace(SWEEP, batch_models=64)
+    most = max(1, models * sweep.batches // len(sweep))
     blocks = list(sweep.blocks(batches, models))
     assert [number for block in blocks for number in block] == batches
     for block in blocks:
@@ -163,7 +164,7 @@ def test_neither_the_order_nor_the_size_of_blocks_changes_the_file(whole, tmp_pa
 
     monkeypatch.setattr(engine.sweep.run, "finished", shuffled)
     for models in (1, 9, 1000):
-        out = sweep_file(SWEEP, tmp_path / f"{models}.parquet", Means(models=models))
+        out = sweep_file(SWEEP, tmp_path / f"{models}.parquet", Means(block_models=models))
         assert out.read_bytes() == whole
     assert sweep_frame(SWEEP).equals(pd.read_parquet(out))
 
@@ -176,3 +177,31 @@ def test_a_task_that_got_lost_among_dying_processes_is_given_again(monkeypatch):
 
     monkeypatch.setattr(engine.sweep.pool, "Parallel", lambda *means, **more: losing)
     assert [*finished(str, range(6), jobs=2)] == [(task, str(task)) for task in (0, 1, 2, 4, 5, 3)]
+
+
+def test_a_row_of_a_frame_gives_its_experiment_back():
+    frame = sweep_frame(replace(SWEEP, over={"layer_norm": [True], "seed": [5], "batch_size": [None, 2]}))
+    assert experiment_of(frame.iloc[0]) == replace(TINY, layer_norm=True, seed=5, variants=TINY.variants[:1])
+
+
+@pytest.mark.parametrize("values", [0.1, "many", None])
+def test_values_are_a_list(values):
+    with pytest.raises(ValueError, match="weight_decay needs a list of values"):
+        Sweep(TINY, {"weight_decay": values})
+
+
+def test_batches_suit_the_device():
+    assert Sweep(TINY, {}).batch_models == 64
+    assert Sweep(TINY, {}, device="cuda").batch_models == 16_384
+    assert Sweep(TINY, {}, device="cuda").to_dict() != Sweep(TINY, {}).to_dict()
+    with pytest.raises(ValueError, match="device must be one of cpu, cuda"):
+        Sweep(TINY, {}, device="tpu")
+
+
+@pytest.mark.parametrize(("wins", "device"), [(False, "cpu"), (True, "cuda")])
+def test_the_faster_device_is_asked_for_a_batch_of_its_own(monkeypatch, wins, device):
+    asked = []
+    monkeypatch.setattr(engine.sweep.run, "gpu_wins", lambda *args: asked.append(args) or wins)
+    sweep = Sweep(TINY, {"weight_decay": [i / 100 for i in range(200)]}, "float32")
+    assert engine.sweep.run.on_the_faster_device(sweep).device == device
+    assert asked == [(200 * len(TINY.variants) * TINY.batch * TINY.parameters, TINY.steps, torch.float32)]

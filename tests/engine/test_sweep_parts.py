@@ -19,7 +19,7 @@ from engine.sweep.run import train_block
 from tests.engine.sweeping import batches_trained_here, parts_of
 
 TINY = Experiment(points=6, hidden=(4,), steps=2, variants=("sgd_l2", "adamw"))
-SWEEP = Sweep(TINY, {"seed": [1, 2, 3], "weight_decay": [0.1, 0.2, 0.3, 0.4, 0.5]}, models=4)
+SWEEP = Sweep(TINY, {"seed": [1, 2, 3], "weight_decay": [0.1, 0.2, 0.3, 0.4, 0.5]}, batch_models=4)
 """Nine batches: three of each seed, the last of them with one experiment."""
 
 
@@ -42,7 +42,7 @@ def stopped(out, blocks=4, sweep=SWEEP):
             raise Stopped
 
     with pytest.raises(Stopped):
-        sweep_file(sweep, out, Means(models=1), on_progress)
+        sweep_file(sweep, out, Means(block_models=1), on_progress)
     return parts_of(out)
 
 
@@ -61,7 +61,10 @@ def test_a_stopped_sweep_goes_on_where_it_was(models, whole, tmp_path, trained):
     assert trained == [0, 1, 2, 3]
     trained.clear()
     out = sweep_file(
-        SWEEP, tmp_path / "a.parquet", Means(models=models), lambda progress: told.append((progress, identities()))
+        SWEEP,
+        tmp_path / "a.parquet",
+        Means(block_models=models),
+        lambda progress: told.append((progress, identities())),
     )
     assert trained == [4, 5, 6, 7, 8]
     assert all(now == before for _, now in told)
@@ -97,7 +100,7 @@ def test_a_spoilt_part_is_set_aside_and_trained_again(spoil, whole, tmp_path, tr
 def test_a_part_spoilt_meanwhile_spoils_no_file(whole, tmp_path, trained):
     out = tmp_path / "a.parquet"
     with pytest.raises(SweepError, match="is not what was written"):
-        sweep_file(SWEEP, out, Means(models=1), lambda progress: parts_of(out)[0].write_bytes(b"spoilt"))
+        sweep_file(SWEEP, out, Means(block_models=1), lambda progress: parts_of(out)[0].write_bytes(b"spoilt"))
     assert not out.exists()
     trained.clear()
     assert sweep_file(SWEEP, out).read_bytes() == whole
@@ -107,7 +110,7 @@ def test_a_part_spoilt_meanwhile_spoils_no_file(whole, tmp_path, trained):
 def test_a_file_that_came_meanwhile_is_left_as_it_is(whole, tmp_path):
     out = tmp_path / "a.parquet"
     with pytest.raises(SweepError, match="exists already"):
-        sweep_file(SWEEP, out, Means(models=1), lambda progress: out.write_text("mine"))
+        sweep_file(SWEEP, out, Means(block_models=1), lambda progress: out.write_text("mine"))
     assert out.read_text() == "mine"
     out.unlink()
     assert sweep_file(SWEEP, out).read_bytes() == whole
@@ -121,7 +124,7 @@ def command(out, *more):
 
 
 def test_the_command_line_trains_a_sweep_and_goes_on(tmp_path, capsys):
-    sweep, out = replace(SWEEP, models=64), tmp_path / "new" / "a.csv"
+    sweep, out = replace(SWEEP, batch_models=64), tmp_path / "new" / "a.csv"
     stopped(out, 2, sweep)
     assert main(command(out)) == 0
     assert pd.read_csv(out).equals(pd.read_csv(sweep_file(sweep, tmp_path / "b.csv")))
@@ -147,7 +150,7 @@ def test_a_place_that_cannot_be_used_is_said_and_left_alone(where, reason, tmp_p
     for name in ("file", "file.csv"):
         (tmp_path / name).write_text("mine")
     stopped(tmp_path / "other.csv")
-    stopped(tmp_path / "busy.csv", 1, replace(SWEEP, models=64))
+    stopped(tmp_path / "busy.csv", 1, replace(SWEEP, batch_models=64))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with FileLock(tmp_path / "busy.csv.parts" / "lock"):
         assert main(command(tmp_path / where)) == 1
@@ -165,15 +168,15 @@ def test_every_file_is_on_the_disk_before_it_appears(tmp_path, monkeypatch):
         synced.extend(path.name for path in tmp_path.rglob("*") if os.path.samestat(path.stat(), open_now))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    sweep_file(SWEEP, tmp_path / "a.parquet", Means(models=1))
+    sweep_file(SWEEP, tmp_path / "a.parquet", Means(block_models=1))
     assert len(synced) == 1 + SWEEP.batches + 1  # what the sweep is, every part, the file
     assert all(name.endswith(".draft") for name in synced)
 
 
 def test_memory_does_not_grow_with_the_number_of_blocks(tmp_path, monkeypatch):
     sweep = Sweep(TINY, {"seed": range(1600), "weight_decay": np.geomspace(1e-3, 1, 32).tolist()})
-    table = pa.concat_tables([train_block(SWEEP, "cpu", (0,))] * 64).combine_chunks()
-    monkeypatch.setattr(engine.sweep.run, "train_block", lambda sweep, device, block: table)
+    table = pa.concat_tables([train_block(SWEEP, (0,))] * 64).combine_chunks()
+    monkeypatch.setattr(engine.sweep.run, "train_block", lambda sweep, block: table)
     peaks = []
     for seeds in (160, 1600):
         some = replace(sweep, over={**dict(sweep.axes), "seed": range(seeds)})

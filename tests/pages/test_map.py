@@ -1,6 +1,7 @@
 """Page 8 through AppTest, its map trained by real processes; and the line in which maps are trained."""
 
 import shlex
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from engine import Experiment, train
-from engine.landscape import SEEDS, best_cell, plan_of, train_tile
+from engine.landscape import SEEDS, plan_of, train_tile
+from engine.ridge import best_cell
 from engine.run import METRICS
 from engine.sweep.__main__ import main as sweep
 from pages import _maps
@@ -64,7 +66,7 @@ def test_a_map_fills_while_one_looks_and_says_what_was_trained(at):
     assert landscape.seeds == SEEDS
     text = "\n".join(line.value for line in at.markdown)
     for number, variant in enumerate(landscape.plan.variants):
-        best = best_cell(landscape.values("test_loss")[number])
+        best = best_cell(landscape.scores(number))
         assert f"{best.loss:.3f} ± {best.error:.3f}" in text
         run = train(landscape.plan.at(number, best.eta, best.weight_decay, 2), dtype=torch.float64)
         there = landscape.metrics[number, 2, best.eta, best.weight_decay]
@@ -120,9 +122,21 @@ def test_processes_that_die_leave_a_clear_word_and_what_is_trained(at, monkeypat
     looked(at)
     until(lambda: map_of(at).state == "failed", "the failure")
     looked(at)
-    assert "for want of memory" in at.error[0].value
+    assert "ended before their time" in at.error[0].value
     assert map_of(at).landscape.models == 128
     assert at.button(key="map_go").label == "Go on"
+
+
+def test_whoever_leaves_the_page_leaves_the_map(at):
+    at.query_params["seed"] = "300"
+    at.query_params["steps"] = "2000"
+    looked(at)
+    chosen = map_of(at)
+    assert chosen.watchers
+    other = AppTest.from_file(str(PAGE.with_name("norms.py")), default_timeout=60)
+    looked(other)
+    assert not chosen.watchers
+    until(lambda: chosen.state == "idle", "the map to stop")
 
 
 def test_another_pair_is_another_map(at, monkeypatch):
@@ -215,9 +229,9 @@ def test_all_who_look_share_one_map_and_it_stops_when_the_last_has_gone(line):
     plan, chosen = asked(line, 1, "a")
     assert asked(line, 1, "b")[1] is chosen
     until(lambda: chosen.stop is not None, "the work to begin")
-    line.maps.leave(chosen, "a")
+    line.maps.leave("a")
     assert not chosen.stop.exists()
-    line.maps.leave(chosen, "b")
+    line.maps.leave("b")
     until(lambda: chosen.state == "idle", "the map to stop")
     assert line.at_work == [plan]
 
@@ -236,6 +250,54 @@ def test_a_visitor_who_has_gone_waits_no_longer(line, monkeypatch):
     monkeypatch.setattr(_maps, "AWAY", -1.0)
     line.maps.watch(first.landscape.plan, "a")
     assert second.state == "idle"
+
+
+def test_stop_holds_for_one_though_others_look(line):
+    _, chosen = asked(line, 1, "a")
+    asked(line, 1, "b")
+    until(lambda: chosen.stop is not None, "the work to begin")
+    for who in ("a", "b"):
+        line.maps.leave(who)
+        assert line.maps.find(chosen.landscape.plan) is chosen  # as a page that has stopped it looks on
+    until(lambda: chosen.state == "idle", "the map to stop")
+
+
+def test_a_stop_just_as_the_work_begins_counts(line, monkeypatch):
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(tempfile.TemporaryDirectory):
+        def __enter__(self):
+            begun.set()
+            assert go.wait(PATIENCE)
+            return super().__enter__()
+
+    monkeypatch.setattr(_maps.tempfile, "TemporaryDirectory", Slow)
+    _, chosen = asked(line, 1, "a")
+    assert begun.wait(PATIENCE)
+    line.maps.leave("a")
+    go.set()
+    until(lambda: chosen.state == "idle", "the map to stop")
+    assert chosen.landscape.models == 0
+
+
+def test_a_full_disk_does_not_break_other_pages_and_the_map_ends(line, monkeypatch):
+    plan, chosen = asked(line, 1, "a")
+    until(lambda: chosen.stop is not None, "the work to begin")
+    chosen.stop = Path("/proc/nothing/can/be/written/here")
+    line.maps.leave("a")
+    line.gates[plan].set()
+    until(lambda: chosen.state == "idle", "the map to end")
+    assert chosen.landscape.models < 4608
+
+
+def test_a_map_that_was_forgotten_is_taken_up_again(line, monkeypatch):
+    monkeypatch.setattr(_maps, "KEPT", 1)
+    plan, chosen = asked(line, 1, "a")
+    line.maps.leave("a")
+    until(lambda: chosen.state == "idle", "the map to stop")
+    line.maps.watch(plan_of(Experiment(seed=2), ("adam_l2", "adamw"))[0], "b")
+    assert plan not in line.maps._maps
+    assert line.maps.watch(plan, "a", chosen) is chosen
 
 
 def test_maps_are_forgotten_in_the_order_of_looking(line, monkeypatch):
