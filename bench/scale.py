@@ -124,7 +124,7 @@ def cancels(repeats: int) -> list[float]:
         maps.go(chosen)
         _await(lambda chosen=chosen, tiles=seed + 2: len(chosen.landscape.done) > tiles)
         start = time.perf_counter()
-        maps.leave(chosen, "a visitor")
+        maps.leave("a visitor")
         _await(lambda chosen=chosen: chosen.state == "idle")
         times.append(time.perf_counter() - start)
     return times
