@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from engine.datasets import make_data
 from engine.experiment import Experiment
 from engine.run import Rows, Run, quiet_cpu
 from engine.trainer import Recorded, Trainer, rows_of
+
+B = TypeVar("B")
 
 FRAMES = 41
 """Recorded steps of a training, the first and the last among them."""
@@ -177,8 +179,8 @@ def _final(
 
 
 def in_blocks(
-    work: Callable[[Rows, Callable[[int], None]], Any],
-    blocks: Sequence[Rows],
+    work: Callable[[B, Callable[[int], None]], Any],
+    blocks: Sequence[B],
     threads: int,
     steps: int,
     on_step: Callable[[int], None],

@@ -93,7 +93,9 @@ class Side {
   async clear() {
     this.sizes.disconnect();
     for (const view of Object.values(this.views)) (await view).finalize();
-    this.views = this.texts = {};
+    this.views = {};
+    this.texts = {};
+    this.curves = null;
   }
 
   async receive(side) {
@@ -101,7 +103,9 @@ class Side {
     this.cells = new Map(side.map.data.cells.map((cell) => [`${cell.row} ${cell.col}`, cell]));
     this.losses = new Map((side.curve?.data.curves ?? []).map((loss) => [`${loss.kind} ${loss.row} ${loss.col}`, loss]));
     await this.draw("map", side.map);
-    if (side.curve) await this.draw("curve", side.curve);
+    const curves = `${side.curves} ${this.atlas.dark}`; // they change a seed at a time
+    if (side.curve && curves !== this.curves) await this.draw("curve", side.curve);
+    this.curves = curves;
     this.curve.classList.toggle("old", !side.curve);
     this.point(this.cell ?? null, true);
   }

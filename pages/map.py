@@ -13,15 +13,16 @@ from engine import VARIANTS, Experiment
 from engine.charts import Picture
 from engine.charts.landscape import here_rows, landscape_map, loss_over_lambda, lowest_shown, short_loss
 from engine.claims.landscape import a_cell_is_its_run, sgd_has_one_map
-from engine.landscape import GUESSING, SIDE, Landscape, Plan, etas, plan_of, train_tile, weight_decays
+from engine.landscape import GUESSING, SIDE, Landscape, Plan, Tile, etas, plan_of, train_tile, weight_decays
 from engine.ridge import best_cell
+from engine.train import in_blocks
 from engine.variants import Variant
 from pages import _atlas, _controls, _ui
 from pages._map_words import command_lines, story
 from pages._maps import MAPS, Map
 
-REFRESH = 0.7
-"""Seconds between two pictures of a map that is being trained."""
+REFRESH = 1.5
+"""Seconds between two pictures of a map that is being trained: drawing them takes from the training."""
 
 
 def body(experiment: Experiment) -> None:
@@ -95,13 +96,11 @@ def begin(chosen: Map, line: Any, notices: list[str]) -> None:
     exp = plan.experiment
 
     def work(on_step: Callable[[int], None]) -> list[Any]:
-        made = []
-        for number, tile in enumerate(islice(plan.tiles(), 2)):
-            made.append((tile, *train_tile(plan, tile, partial(tell, on_step, number * exp.steps))))
-        return made
+        def train(tile: Tile, report: Callable[[int], None]) -> Any:
+            return tile, *train_tile(plan, tile, report)
 
-    def tell(on_step: Callable[[int], None], before: int, step: int) -> None:
-        on_step((before + step) // 2)
+        coarse = list(islice(plan.tiles(), len(plan.pair)))
+        return in_blocks(train, coarse, len(coarse), exp.steps, on_step, lambda: False)
 
     coarse = _ui.in_turn(_ui.COARSE, plan, work, line, "  \n".join(notices), exp.steps, "a coarse map")
     if not landscape.done:
@@ -189,7 +188,13 @@ def both_sides(landscape: Landscape) -> bytes:
     for number, variant in enumerate(landscape.plan.variants):
         curve = loss_over_lambda(landscape, number) if landscape.seeds else None
         names = [f"{value:g}" for value in etas(variant)]
-        more = {"etas": names, "col": SIDE // 2, "words": "", "title": variant.title}
+        more = {
+            "etas": names,
+            "col": SIDE // 2,
+            "words": "",
+            "title": variant.title,
+            "curves": f"{hash(landscape.plan)} {landscape.seeds}",
+        }
         best = best_cell(landscape.scores(number)) if landscape.seeds else None
         if best:
             place = f"η = {names[best.eta]}, λ = {weight_decays()[best.weight_decay]:g}"
