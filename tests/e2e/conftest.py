@@ -35,7 +35,9 @@ class Visit:
         """Wait until the server has nothing more to say and the whole film is on screen."""
         expect(self.film).to_have_attribute("data-picture", re.compile("."))
         expect(self.page.locator('[data-testid="stApp"]')).to_have_attribute("data-test-script-state", "notRunning")
-        expect(self.film).to_have_attribute("data-charts", self.film.get_attribute("data-picture"))
+        # In one look: a picture that is on its way may come between two.
+        whole = "film => film.dataset.picture && film.dataset.charts === film.dataset.picture"
+        self.page.wait_for_function(whole, arg=self.film.element_handle(), timeout=PATIENCE)
         return self
 
     def cell(self, title: str) -> Locator:

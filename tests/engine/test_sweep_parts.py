@@ -9,10 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from filelock import FileLock
 
 import engine.sweep.run
 from engine import Experiment
+from engine.experiment import KNOBS
 from engine.sweep import Means, Sweep, SweepError, sweep_file
 from engine.sweep.__main__ import main
 from engine.sweep.run import train_block
@@ -191,3 +193,20 @@ def test_memory_does_not_grow_with_the_number_of_blocks(tmp_path, monkeypatch):
     (few_heap, few_arrow), (many_heap, many_arrow) = peaks
     assert many_heap < few_heap + 1e6  # ten times the blocks: the numbers of finished batches, nothing else
     assert many_arrow < few_arrow + 10e6
+
+
+def test_what_is_not_the_sweeps_stays(tmp_path):
+    out = tmp_path / "a.parquet"
+    mine = stopped(out)[0].parent / "thesis.txt"
+    mine.write_text("mine")
+    sweep_file(SWEEP, out)
+    assert [path.name for path in mine.parent.iterdir()] == ["thesis.txt"]
+    with pytest.raises(SweepError, match="holds files that are no sweep's"):
+        sweep_file(SWEEP, out.rename(tmp_path / "b.parquet").with_name("a.parquet"))
+    assert mine.read_text() == "mine"
+
+
+def test_parts_are_of_every_knob_and_not_of_what_is_not_default():
+    """A default that changes with a new version must not let the rest of a sweep be another experiment."""
+    assert set(SWEEP.to_dict()["base"]) == set(KNOBS)
+    assert SWEEP.to_dict()["torch"] == torch.__version__
