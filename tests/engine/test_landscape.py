@@ -337,7 +337,16 @@ def test_losses_are_short_and_never_a_false_zero():
     assert [short_loss(loss) for loss in (0.4, 0.0101, 8.14e-5, 0.0)] == ["0.400", "0.010", "8.1e-05", "0"]
 
 
+def beyond_the_picture(whole):
+    """The same map with a seed whose loss is above the end of the axis."""
+    landscape = Landscape(whole.plan)
+    landscape.metrics, landscape.diverged = whole.metrics.copy(), whole.diverged
+    landscape.metrics[0, 1, 9, 3, METRICS.index("test_loss")] = 2.5
+    return landscape
+
+
 def test_the_curves_data_are_the_losses_of_the_row_and_their_seeds(adams):
+    adams = beyond_the_picture(adams)
     picture = loss_over_lambda(adams, 0, row=9)
     top = picture.data["frame"][1]["y"]
     for kind in ("test", "train"):
