@@ -32,6 +32,8 @@ ORDER = (
     "measure",
     "claims",
     "charts",
+    "figures",
+    "slides",
     "pages",
     "app",
     "outside",

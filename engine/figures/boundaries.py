@@ -1,0 +1,126 @@
+"""Page 1's figures: the signature table, losses and norms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.charts.boundary import signature
+from engine.charts.curves import loss_curves, norm_curves
+from engine.charts.picture import Picture, short
+from engine.experiment import Experiment
+from engine.figures.figure import Panel, Shot, figure, trained
+from engine.measure import EQUAL, pair_difference, pairs
+from engine.run import Run
+
+
+def any_step(experiment: Experiment) -> list[str]:
+    """The last step, and all before it."""
+    return [str(step) for step in range(experiment.steps, -1, -1)]
+
+
+@figure(
+    "boundaries.table",
+    "Table",
+    "Does it matter where λ enters?",
+    "Each picture is P(y = 1) of one model, blue to red, with its 0.5 contour and the training points; all models start "
+    "from the same weights. Rows are optimizers. In the middle column λw is added to the gradient (L2), in the right one "
+    "each weight is multiplied by 1 − ηλ (decay). The sign between them says whether any weight differs by more than "
+    "rounding.",
+    at=any_step,
+)
+def table(shot: Shot, theme: str) -> Panel:
+    run = trained(shot.experiment)
+    step = nearest(run, int(shot.option("at")))
+    frame = run.curves[run.curves.step == step]
+    return Panel(signature(run, theme, step), table_words(run, step), frame)
+
+
+def nearest(run: Run, step: int) -> int:
+    """The recorded step that is nearest to any step."""
+    return int(run.steps[np.abs(run.steps - step).argmin()])
+
+
+def table_words(run: Run, step: int) -> str:
+    """How far L2 and decay of each optimizer are apart, and what that does to the test loss."""
+    frame = run.frame(step)
+    loss = {key: short(values[frame]) for key, values in run.series("test_loss").items()}
+    found = []
+    for l2, decay in pairs(run):
+        apart = float(pair_difference(run, l2, decay, slice(frame, frame + 1))[0])
+        sign = "=" if apart <= EQUAL else "≠"
+        found.append(
+            f"{l2.title} {sign} {decay.title}: test loss {loss[l2.key]} and {loss[decay.key]}, max|Δw| {apart:.1g}"
+        )
+    if found:
+        return "; ".join(found)
+    return "Test loss at step {:,}: ".format(step) + ", ".join(
+        f"{v.title} {loss[v.key]}" for v in run.experiment.chosen
+    )
+
+
+@figure(
+    "boundaries.losses",
+    "Losses",
+    "What does λ do to the test loss?",
+    "Mean cross-entropy of the data over training, without any penalty: thick on 1,000 test points, thin on the "
+    "training points. A gap that opens between thick and thin of one colour is overfitting.",
+)
+def losses(shot: Shot, theme: str) -> Panel:
+    run = trained(shot.experiment)
+    return Panel(loss_picture(run), losses_words(run), run.curves)
+
+
+def loss_picture(run: Run) -> Picture:
+    return loss_curves(run.steps, run.series("test_loss"), run.series("train_loss"), run.diverged)
+
+
+def losses_words(run: Run) -> str:
+    """The best variant at the end, and what the others' training loss hides."""
+    ends = ends_of(run, "test_loss")
+    if not ends:
+        return "Every variant diverged."
+    best, worst = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
+    train = ends_of(run, "train_loss")
+    if best == worst:
+        return f"{title(run, best)} ends at test loss {short(ends[best])} and training loss {short(train[best])}."
+    return (
+        f"{title(run, best)} ends at the lowest test loss, {short(ends[best])} (training {short(train[best])}); "
+        f"{title(run, worst)} at the highest, {short(ends[worst])} (training {short(train[worst])})."
+    )
+
+
+@figure(
+    "boundaries.norms",
+    "Norms",
+    "How large do the weights become?",
+    "‖w‖ is the norm of all weight matrices together, over training; all variants start from the same weights.",
+)
+def norms(shot: Shot, theme: str) -> Panel:
+    run = trained(shot.experiment)
+    return Panel(norm_picture(run), norms_words(run), run.curves)
+
+
+def norm_picture(run: Run) -> Picture:
+    return norm_curves(run.steps, run.series("weight_norm"), {}, run.diverged)
+
+
+def norms_words(run: Run) -> str:
+    """Where the norms start and end, from the largest to the smallest."""
+    ends = ends_of(run, "weight_norm")
+    if not ends:
+        return "Every variant diverged."
+    order = sorted(ends, key=ends.__getitem__, reverse=True)
+    start = short(run.metrics["weight_norm"][0, 0])
+    return f"From ‖w‖ = {start} at the start to " + ", ".join(
+        f"{short(ends[key])} ({title(run, key)})" for key in order
+    )
+
+
+def ends_of(run: Run, metric: str) -> dict[str, float]:
+    """A metric at the end of training, of the variants that did not diverge."""
+    return {key: float(values[-1]) for key, values in run.series(metric).items() if run.diverged[key] is None}
+
+
+def title(run: Run, key: str) -> str:
+    """A variant's name on screen."""
+    return run.experiment.chosen[run.row(key)].title
