@@ -50,11 +50,8 @@ def dataset(title: str) -> Callable[[Sampler], Sampler]:
 
 
 def _random_state(rng: np.random.Generator) -> int:
+    """A seed for scikit-learn, which takes no Generator."""
     return int(rng.integers(2**31))
-
-
-def _signs(n: int, rng: np.random.Generator) -> NDArray:
-    return rng.integers(0, 2, size=n)
 
 
 @dataset("Two moons")
@@ -70,7 +67,8 @@ def circles(n: int, noise: float, rng: np.random.Generator) -> tuple[NDArray, ND
 @dataset("Two blobs")
 def blobs(n: int, noise: float, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
     centers = [(-1.0, -1.0), (1.0, 1.0)]
-    return make_blobs(n, centers=centers, cluster_std=0.3 + 3 * noise, random_state=_random_state(rng))
+    spread = 0.3 + 3 * noise
+    return make_blobs(n, centers=centers, cluster_std=spread, random_state=_random_state(rng))
 
 
 @dataset("XOR")
@@ -82,7 +80,7 @@ def xor(n: int, noise: float, rng: np.random.Generator) -> tuple[NDArray, NDArra
 
 @dataset("Spirals")
 def spirals(n: int, noise: float, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    y = _signs(n, rng)
+    y = rng.integers(0, 2, size=n)
     turn = np.sqrt(rng.uniform(0.02, 1, size=n))
     angle = 3 * np.pi * turn + np.pi * y
     x = turn[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -101,6 +99,12 @@ def checkerboard(n: int, noise: float, rng: np.random.Generator) -> tuple[NDArra
     x = rng.uniform(-2, 2, size=(n, 2))
     y = (np.floor(x).sum(axis=1) % 2).astype(int)
     return x + noise * rng.normal(size=x.shape), y
+
+
+def standardised(x: NDArray, points: int) -> NDArray:
+    """x shifted and scaled so that its first points have mean 0 and deviation 1, if they differ."""
+    mean, deviation = x[:points].mean(axis=0), x[:points].std(axis=0)
+    return (x - mean) / np.where(deviation > 0, deviation, 1.0)
 
 
 @lru_cache(maxsize=32)
@@ -126,6 +130,5 @@ def make_data(name: str, noise: float, points: int, seed: int) -> Data:
         raise ValueError(f"points must be between 2 and {MAX_POINTS}, not {points}.")
     x, y = DATASETS[name].sample(MAX_POINTS + TEST_POINTS, noise, np.random.default_rng(seed))
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.int64)
-    mean, deviation = x[:points].mean(axis=0), x[:points].std(axis=0)
-    x = (x - mean) / np.where(deviation > 0, deviation, 1.0)
+    x = standardised(x, points)
     return Data(x[:points], y[:points], x[MAX_POINTS:], y[MAX_POINTS:])

@@ -111,10 +111,10 @@ class Variant:
         if nesterov:
             optimizer = optimizer.replace("momentum=momentum", "momentum=momentum, nesterov=True")
         lines = [*self.torch_setup.splitlines(), f"optimizer = {optimizer}"]
-        if scheduled or "max_lr" in self.torch_before:
+        if "max_lr" in self.torch_before or (scheduled and "S_T" in self.torch_before):
             lines += ["max_lr = lr"]
         if scheduled:
-            lines += _scheduler(schedule)
+            lines += [*schedule_code(schedule).splitlines(), _SCHEDULER]
         lines += ["for x, y in batches:"]
         if scheduled and any(word in self.torch_before + self.torch_after for word in ("lr", "S_T")):
             lines += ["    lr = scheduler.get_last_lr()[0]"]
@@ -127,14 +127,17 @@ class Variant:
         return "\n".join(lines).replace(" * S_T", " * lr / max_lr" if scheduled else "") + "\n"
 
 
-def _scheduler(expression: str) -> list[str]:
-    return [
-        *["import math"] * ("math." in expression),
-        "def schedule(t):",
-        "    x = t / steps",
-        f"    return {expression}",
-        "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)",
-    ]
+_SCHEDULER = "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)"
+
+
+def schedule_code(expression: str) -> str:
+    """What ``Variant.snippet`` gives LambdaLR: the multiplier of the learning rate as a function of the step.
+
+    Args:
+        expression: the multiplier in ``x``, the share of training done.
+    """
+    needs = "import math\n" if "math." in expression else ""
+    return f"{needs}def schedule(t):\n    x = t / steps\n    return {expression}\n"
 
 
 def _without_gradients(code: str) -> list[str]:
