@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page("pages/what_to_decay.py", title="What to decay", icon=":material/checklist:", url_path="what_to_decay"),
         st.Page("pages/two_decays.py", title="Two decays", icon=":material/trending_down:", url_path="two_decays"),
         st.Page("pages/map.py", title="λ × η map", icon=":material/map:", url_path="map"),
+        st.Page("pages/slides.py", title="Slides", icon=":material/slideshow:", url_path="slides"),
     ],
     position="top",
 )

@@ -243,7 +243,7 @@ class Experiment:
         for name, raw in query.items():
             texts = [raw] if isinstance(raw, str) else list(raw)
             if len(texts) > 1:
-                notices.append(f"The link gives `{_short(name)}` {len(texts)} times; the last one counts.")
+                notices.append(f"The link gives `{shown(name)}` {len(texts)} times; the last one counts.")
             if texts:
                 notices += _read(*_OLD.get((name, texts[-1]), (name, texts[-1])), values)
         return cls(**values).within_budget(notices)
@@ -279,7 +279,7 @@ def _knobs() -> Iterator[tuple[str, Knob]]:
 KNOBS: dict[str, Knob] = dict(_knobs())
 
 
-def _short(text: str, length: int = 40) -> str:
+def shown(text: str, length: int = 40) -> str:
     """Foreign text made safe to show in a sentence between backticks: printable, one line, no backticks, short."""
     clean = "".join(c if c.isprintable() and c != "`" else "·" for c in text)
     return clean if len(clean) <= length else clean[: length - 1] + "…"
@@ -288,9 +288,9 @@ def _short(text: str, length: int = 40) -> str:
 def _read(name: str, text: str, values: dict[str, Any]) -> list[str]:
     """Put the value of one URL parameter into ``values``, or say why not."""
     if name == "v":
-        return [] if text == URL_VERSION else [f"The link is of version `{_short(text)}`; read as {URL_VERSION}."]
+        return [] if text == URL_VERSION else [f"The link is of version `{shown(text)}`; read as {URL_VERSION}."]
     if name not in KNOBS:
-        return [f"The link's `{_short(name)}` is not a knob of this app; it is ignored."]
+        return [f"The link's `{shown(name)}` is not a knob of this app; it is ignored."]
     knob = KNOBS[name]
     try:
         value = knob.read(text)
@@ -299,7 +299,7 @@ def _read(name: str, text: str, values: dict[str, Any]) -> list[str]:
     except (ValueError, OverflowError):
         values.pop(name, None)
         default = knob.write(getattr(Experiment, name)) if getattr(Experiment, name) is not None else "the default"
-        return [f"The link's `{name}={_short(text)}` cannot be used; using {default}."]
+        return [f"The link's `{name}={shown(text)}` cannot be used; using {default}."]
     if clamped != value:
-        return [f"The link's `{name}={_short(text)}` is out of bounds; using {knob.write(clamped)}."]
+        return [f"The link's `{name}={shown(text)}` is out of bounds; using {knob.write(clamped)}."]
     return []

@@ -11,12 +11,17 @@ import streamlit as st
 
 from engine import VARIANTS, Experiment
 from engine.experiment import KNOBS
+from engine.figures.link import apart
 from engine.knobs import Choice, Flag, Names, Number
 from engine.presets import PRESETS
 from engine.prior import sigma_of
 from engine.theory import explodes_beyond, time_scale
+from pages import _deck
 
 MODES: dict[str, str] = {"matched": "matched shrink ηλ", "same": "same λ", "separate": "separate λ"}
+SLIDE = "slide"
+"""The parameter that holds one slide of the visitor's deck."""
+
 SHAPES = ["0", "4", "8", "16", "8-8", "16-16", "32-32", "64-64", "16-16-16", "32-32-32"]
 
 
@@ -107,9 +112,12 @@ def load_url() -> None:
     """Take the URL's experiment on the first run, and whenever it is no longer the one written here."""
     state = st.session_state
     query = {name: st.query_params.get_all(name) for name in st.query_params}
-    flat = {name: values[-1] for name, values in query.items()}
-    if "experiment" not in state or (query and flat != state.get("written", flat)):
-        _load(*Experiment.from_query(query))
+    if "experiment" not in state or (query and query != state.get("written", query)):
+        slides = query.pop(SLIDE, [])
+        knobs, state.asked = apart(query)
+        _load(*Experiment.from_query(knobs))
+        if slides:
+            state.notices = [*state.notices, *_deck.take(slides)]
     # Streamlit forgets the widgets of a folded group; the experiment does not.
     for name in KNOBS:
         state.setdefault(f"knob_{name}", _as_widget(name, state.experiment))
@@ -117,12 +125,27 @@ def load_url() -> None:
 
 
 def _write_url(exp: Experiment) -> None:
-    query = exp.to_query()
-    if len(query) == 1:
+    query = {name: [value] for name, value in exp.to_query().items()}
+    slides = _deck.links() if st.session_state.get("deck_pinned") else []
+    if slides:
+        query[SLIDE] = slides
+    elif len(query) == 1:
         query = {}
-    if st.session_state.get("written") != query or dict(st.query_params) != query:
+    shown = {name: st.query_params.get_all(name) for name in st.query_params}
+    if st.session_state.get("written") != query or shown != query:
         st.query_params.from_dict(query)
         st.session_state.written = query
+
+
+def pin_deck(pinned: bool) -> None:
+    """Whether the address holds the visitor's slides from now on."""
+    st.session_state.deck_pinned = pinned
+    _write_url(st.session_state.experiment)
+
+
+def opened_with() -> dict[str, str]:
+    """What the link said of a figure, once: its name and its options."""
+    return st.session_state.pop("asked", {})
 
 
 def load(exp: Experiment) -> None:

@@ -28,6 +28,7 @@ _HTML = """
       <button type="button" aria-pressed="true">over training</button>
       <button type="button" aria-pressed="false">over λ</button>
     </span>
+    <button type="button" class="export" hidden>Export</button>
   </div>
   <div class="charts"></div>
 </div>
@@ -40,14 +41,16 @@ _reel = st.components.v2.component("wdp_reel", html="<i hidden></i>", js=_JS)
 _axis = st.components.v2.component("wdp_axis", html="<i hidden></i>", js=_JS)
 
 
-def play(film: bytes, reel: Callable[[], bytes] | None = None) -> None:
+def play(film: bytes, on_export: Callable[[], None], reel: Callable[[], bytes] | None = None) -> None:
     """Show a film; one on screen is updated in place.
 
     Args:
         film: the first half, made by ``engine.charts.film.film``: the picture of the last step and the curves.
+        on_export: called when a figure's own export button is pressed; which one is in
+            ``st.session_state.film.export``: its place, the step, and λ where the slider goes over λ.
         reel: makes the second half, which is sent after the picture is on its way.
     """
-    _player(key="film", data=film)
+    _player(key="film", data=film, on_export_change=on_export)
     time.sleep(HEAD_START)
     if reel:
         _reel(key="reel", data=reel(), height=1)

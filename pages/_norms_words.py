@@ -9,9 +9,9 @@ from engine.averages import bound, box, largest, side_name
 from engine.charts.picture import short
 from engine.claims.norms import outside_theory
 from engine.equilibrium import NARROW, Motion, unsettled
+from engine.figures.norms import steps_of, taus
 from engine.measure import free_decay_curves
 from engine.probe import TOO_LONG, affordable
-from engine.theory import time_scale
 from engine.variants import Variant
 
 
@@ -38,39 +38,6 @@ def changed(seen: Experiment, sidebar: Experiment) -> str:
     return f"This view trains the sidebar's experiment with {'; '.join(words)}."
 
 
-def tau_of(exp: Experiment, variant: Variant) -> float:
-    """The steps in which decay alone takes a weight to about a third; inf where no fixed share is taken off."""
-    if variant.where not in ("gradient", "weight") or (variant.where == "gradient" and variant.adaptive):
-        return math.inf
-    longer = 1 - exp.momentum if variant.where == "gradient" and variant.has_momentum else 1.0
-    return time_scale(exp.shrink_of(variant) / longer)
-
-
-def _taus(run: Run) -> dict[float, list[str]]:
-    taus: dict[float, list[str]] = {}
-    for variant in run.experiment.chosen:
-        tau = tau_of(run.experiment, variant)
-        if math.isfinite(tau):
-            taus.setdefault(float(f"{tau:.3g}"), []).append(variant.title)
-    return taus
-
-
-def marks(run: Run) -> dict[str, float]:
-    """The time scales that the axis of time names; those beyond the last step are the story's."""
-    taus = _taus(run)
-    if len(taus) == 1:
-        return {f"τ = 1/(ηλ) = {_steps(tau)}": tau for tau in taus}
-    return {f"τ {_short_list(titles)}": tau for tau, titles in taus.items()}
-
-
-def _short_list(titles: list[str]) -> str:
-    return titles[0] if len(titles) == 1 else f"{titles[0]} …"
-
-
-def _steps(tau: float) -> str:
-    return f"{tau:,.0f}" if tau >= 10 else f"{tau:.2g}"
-
-
 def story(run: Run, view: str) -> list[str]:
     """Norms of this run in words, and what the dashed line is."""
     start = run.metrics["weight_norm"][0, 0]
@@ -85,7 +52,7 @@ def story(run: Run, view: str) -> list[str]:
         lines[0] += " With it: " + ", ".join(f"{v.title} {short(n)}" for v, n in held.items()) + "."
     if other:
         lines[0] += " With another prior: " + ", ".join(f"{v.title} {short(n)}" for v, n in other.items()) + "."
-    beyond = [f"{', '.join(t)} ({_steps(tau)})" for tau, t in _taus(run).items() if tau > run.experiment.steps]
+    beyond = [f"{', '.join(t)} ({steps_of(tau)})" for tau, t in taus(run).items() if tau > run.experiment.steps]
     if beyond:
         lines.append(
             f"**τ = 1/(ηλ) is beyond the {run.experiment.steps:,} steps** for {', '.join(beyond)}: decay alone "

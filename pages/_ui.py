@@ -42,6 +42,7 @@ AXIS_BUDGET = 1e11
 
 COARSE = Shelf(5, lambda tiles: 100_000)
 ATLASES = Shelf(10)
+THUMBNAILS = Shelf(20)
 SCENES = Shelf(20, lambda scene: 300_000)
 FORMATS = (("png", "image/png", to_png), ("svg", "image/svg+xml", to_svg))
 PATIENCE = 0.4
@@ -77,19 +78,31 @@ def page(
         seen_as: what the page makes of the shared experiment, where it shows a model of its own.
         of_maps: whether a map may go on while this visitor looks at the page.
     """
-    _in_frame()
-    if not of_maps:
-        MAPS.leave(visitor())
-    st.title(title)
-    if "experiment" not in st.session_state:
-        _controls.load_url()
-    notices()
+    frame(title, of_maps)
 
     @st.fragment
     def picture() -> None:
         body(_controls.lambda_bar(seen_as))
 
     picture()
+
+
+def frame(title: str, of_maps: bool = False, of_deck: bool = False) -> None:
+    """What every page begins with.
+
+    Args:
+        title: the question that the page answers.
+        of_maps: whether a map may go on while this visitor looks at the page.
+        of_deck: whether the page's address holds the visitor's slides.
+    """
+    _in_frame()
+    if not of_maps:
+        MAPS.leave(visitor())
+    st.title(title)
+    if "experiment" not in st.session_state:
+        _controls.load_url()
+    _controls.pin_deck(of_deck)
+    notices()
 
 
 def _in_frame() -> None:
@@ -215,7 +228,10 @@ def play(
         # After the pictures that others wait for; it asks for nothing that could wait for a turn itself.
         return TURNS.take(lambda give_way: _small(reel(key, pictures(), table(run))), pulse)
 
-    _film.play(first, (lambda: REELS.get(shelf_key, closing, pulse)) if fields or late else None)
+    def export() -> None:
+        st.session_state.export_asked = st.session_state.film.export
+
+    _film.play(first, export, (lambda: REELS.get(shelf_key, closing, pulse)) if fields or late else None)
 
 
 def lambda_axis(exp: Experiment) -> None:

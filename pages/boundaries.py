@@ -3,15 +3,14 @@
 import streamlit as st
 
 from engine import Experiment, Run
-from engine.charts import Picture
-from engine.charts.boundary import signature
-from engine.charts.curves import loss_curves, norm_curves
 from engine.charts.picture import short
 from engine.charts.table import divergence_note
 from engine.claims.coupling import sgd_pair_is_equal
+from engine.figures import Shot
+from engine.figures.boundaries import loss_picture, norm_picture
 from engine.measure import EQUAL, pair_difference, pairs
 from engine.variants import Variant
-from pages import _ui
+from pages import _exports, _ui
 
 DEAD = 0.05
 """Below this share of its start ‖w‖ counts as dead."""
@@ -20,17 +19,12 @@ DEAD = 0.05
 def body(experiment: Experiment) -> None:
     run = _ui.trained(experiment)
 
-    def losses(theme: str = "light") -> Picture:
-        return loss_curves(run.steps, run.series("test_loss"), run.series("train_loss"), run.diverged)
-
-    def norms(theme: str = "light") -> Picture:
-        return norm_curves(run.steps, run.series("weight_norm"), {}, run.diverged)
-
-    _ui.play(run, "boundaries", lambda: [losses(), norms()], over_lambda=True)
+    _ui.play(run, "boundaries", lambda: [loss_picture(run), norm_picture(run)], over_lambda=True)
     for line in story(run):
         st.markdown(line)
     _ui.measured(run, [sgd_pair_is_equal])
-    _ui.downloads({"Table": lambda theme: signature(run, theme), "Losses": losses, "Norms": norms})
+    names = ("table", "losses", "norms", "over_lambda", "norms_over_lambda")
+    _exports.exports([Shot(f"boundaries.{name}", experiment) for name in names], experiment, over_lambda=(0, 3, 4))
     _ui.rules(run.experiment)
     _ui.lambda_axis(experiment)
 

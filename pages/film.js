@@ -7,10 +7,11 @@ const CELL_AREAS = ["a", "b", "c"];
 // The class that Streamlit gives a widget's key; in focus, since a preset moves it too.
 const LAMBDA_SLIDER = ".st-key-knob_weight_decay input[type=range]:focus";
 
-export default function ({ parentElement, data }) {
+export default function ({ parentElement, data, setTriggerValue }) {
   if (!parentElement.querySelector(".film")) return void inflate(data).then((bytes) => deliver(unpack(bytes)));
   let player = players.get(parentElement);
   if (!player) players.set(parentElement, (player = new Player(parentElement)));
+  player.export = (asked) => setTriggerValue("export", asked);
   player.receive(unpack(data));
   return () => player.stop();
 }
@@ -54,6 +55,8 @@ class Player {
       if (this.timer) this.stop();
       else this.play();
     });
+    this.exporter = this.root.querySelector(".bar .export");
+    this.exporter.addEventListener("click", () => this.ask(0));
     new ResizeObserver(() => this.film && this.drawFields()).observe(this.table);
     // What outlives the page that the player stands on ends with it.
     this.gone = new AbortController();
@@ -166,6 +169,12 @@ class Player {
     this.root.dataset.reel = reel.key;
   }
 
+  // The export menu of one figure, as it stands: the table is the first, where there is one.
+  ask(figure) {
+    const { steps, values } = this.film;
+    this.export({ figure, step: steps[values ? 0 : this.frame], weight_decay: values ? values[this.frame] : null });
+  }
+
   play() {
     const last = this.film.steps.length - 1;
     let start = null;
@@ -224,7 +233,7 @@ class Player {
   buildTable() {
     const { columns, rows, panels, plain } = this.film;
     const shape = JSON.stringify([columns, !!plain, rows.map((row) => [row.title, row.cells, !!row.pair])]);
-    this.table.hidden = !rows.length;
+    this.table.hidden = this.exporter.hidden = !rows.length;
     if (this.shape !== shape) {
       this.shape = shape;
       this.cells = panels.map(() => null);
@@ -446,7 +455,7 @@ class Player {
         return;
       }
       old?.view.finalize();
-      const holder = old?.holder ?? this.charts.appendChild(element("div", "chart"));
+      const holder = old?.holder ?? this.framed(i);
       holder.setAttribute("role", "img");
       holder.setAttribute("aria-label", chart.alt);
       holder.style.height = `${size(chart, holder).height}px`;
@@ -458,6 +467,16 @@ class Player {
       await view.signal("step", step).runAsync();
       if (!chart.square) new ResizeObserver(() => view.resize().runAsync()).observe(holder);
     }));
+  }
+
+  // A place for a chart, with an export button of its own.
+  framed(i) {
+    const frame = this.charts.appendChild(element("div", "frame")), holder = frame.appendChild(element("div", "chart"));
+    const button = frame.appendChild(element("button", "export", "Export"));
+    button.type = "button";
+    button.setAttribute("aria-label", `Export figure ${i + 1} of the charts`);
+    button.addEventListener("click", () => this.ask(i + (this.film.rows.length ? 1 : 0)));
+    return holder;
   }
 
   clearCharts() {

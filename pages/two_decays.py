@@ -1,67 +1,40 @@
 """Page 7, Two decays: the learning rate's and the weights', which share a word and little else."""
 
 from collections.abc import Callable
-from functools import partial
 
 import streamlit as st
 
 from engine import VARIANTS, Experiment, Run
 from engine.charts import Picture
-from engine.charts.lines import line_chart
 from engine.charts.picture import short
 from engine.charts.table import divergence_note
 from engine.claims.schedules import decay_follows_the_schedule, the_papers_form_does_not_know_the_learning_rate
+from engine.figures import Shot
+from engine.figures import two_decays as pictures
 from engine.schedules import SCHEDULES
 from engine.theory import free_decay
-from engine.two_decays import PAPER, PLAIN, TORCH, crossed, forms, free_lines, parametrizations, plan, schedule_lines
+from engine.two_decays import PAPER, PLAIN, TORCH, forms, plan
 from engine.two_decays import scheduled as seen
-from pages import _ui
+from pages import _exports, _ui
+
+PICTURES: dict[str, Callable[[list[Run]], Picture]] = {
+    "norms": pictures.norm_picture,
+    "losses": pictures.loss_picture,
+    "schedules": pictures.schedule_picture,
+    "alone": pictures.alone_picture,
+    "forms": pictures.forms_picture,
+}
 
 
 def body(experiment: Experiment) -> None:
     runs = _ui.trained_together(plan(experiment))
-    figures = {
-        "Norms": norms,
-        "Test loss": losses,
-        "Schedules": schedules,
-        "Decay alone": alone,
-        "Two forms": two_forms,
-    }
-    _ui.play(runs[0], "two decays", lambda: [draw(runs) for draw in figures.values()], fields=False)
+    _ui.play(runs[0], "two decays", lambda: [draw(runs) for draw in PICTURES.values()], fields=False)
     for line in story(runs):
         st.markdown(line)
     _ui.measured(runs[0], [decay_follows_the_schedule, the_papers_form_does_not_know_the_learning_rate])
-    _ui.downloads({name: partial(_for_theme, draw, runs) for name, draw in figures.items()})
+    shared = st.session_state.experiment
+    _exports.exports([Shot(f"two_decays.{name}", shared) for name in PICTURES], runs[0].experiment)
     _ui.rules(runs[0].experiment)
-
-
-def _for_theme(draw: Callable[[list[Run]], Picture], runs: list[Run], theme: str) -> Picture:
-    return draw(runs)
-
-
-def schedules(runs: list[Run]) -> Picture:
-    lines = schedule_lines(runs[0].experiment, runs[0].steps)
-    return line_chart(runs[0].steps, lines, "Learning-rate decay: η over its largest value", top=1.0)
-
-
-def alone(runs: list[Run]) -> Picture:
-    lines = free_lines(runs[0].experiment, runs[0].steps)
-    title = "Weight decay alone leaves Π(1 − ηλ)"
-    return line_chart(runs[0].steps, lines, title, log=True, top=1.0)
-
-
-def norms(runs: list[Run]) -> Picture:
-    return line_chart(runs[0].steps, crossed(runs, "weight_norm"), "‖w‖, dashed at a constant η")
-
-
-def losses(runs: list[Run]) -> Picture:
-    return line_chart(runs[0].steps, crossed(runs, "test_loss"), "Test loss, dashed at a constant η")
-
-
-def two_forms(runs: list[Run]) -> Picture:
-    lines = parametrizations(runs[0].experiment, runs[0].steps)
-    title = "The same at half and double η"
-    return line_chart(runs[0].steps, lines, title, "dashed: the paper's form", log=True, top=1.0)
 
 
 def story(runs: list[Run]) -> list[str]:

@@ -1,6 +1,5 @@
 """Page 6, What to decay: weight matrices only, or biases and LayerNorm too."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,35 +7,34 @@ import streamlit as st
 
 from engine import VARIANTS, Experiment, Run
 from engine.charts import Picture
-from engine.charts.boundary import slide
-from engine.charts.groups import SHORT, Curve, choice_curves
 from engine.charts.picture import short
-from engine.charts.table import Cell, Line, Table, divergence_note, notes
+from engine.charts.table import divergence_note
 from engine.claims import groups as claims
 from engine.experiment import DECAYED
+from engine.figures import Shot
+from engine.figures.choices import USUAL, choices, decaying, first_of, pairs_of, pictures, plan, table_of, with_norm
+from engine.figures.figure import shot_of
 from engine.groups import KINDS, Kind, entry_of, groups_code, is_decayed, named_tensors, norms_of, root_mean_square
 from engine.variants import Variant
-from pages import _ui
+from pages import _controls, _exports, _ui
 
 AT_ONCE = 2
 """Variants that the page compares at once."""
 TITLE = "What should decay?"
 
 
-def with_norm(experiment: Experiment) -> Experiment:
-    """The experiment with LayerNorm, unless the page's own switch says no: “+ LayerNorm” needs one."""
-    wanted = st.session_state.get("with_norm", True) and bool(experiment.hidden)
-    return replace(experiment, layer_norm=True) if wanted else experiment
+def seen(experiment: Experiment) -> Experiment:
+    """The experiment with LayerNorm, unless the page's own switch says no."""
+    return with_norm(experiment, st.session_state.get("with_norm", True))
 
 
 def body(experiment: Experiment) -> None:
+    opened()
     variants = selectors(experiment)
-    choices = [key for key in DECAYED if key != "all" or (experiment.layer_norm and experiment.hidden)]
-    keys = tuple(variant.key for variant in variants)
-    runs = _ui.trained_together([replace(experiment, decayed=key, variants=keys) for key in choices])
-    made = dict(zip(choices, runs, strict=True))
+    runs = _ui.trained_together(plan(experiment, variants))
+    made = dict(zip(choices(experiment), runs, strict=True))
     table = partial(table_of, made, variants)
-    _ui.play(runs[0], "what_to_decay", lambda: figures(made, variants), table=lambda run: table())
+    _ui.play(runs[0], "what_to_decay", lambda: pictures(made, variants), table=lambda run: table())
     for line in story(made, variants):
         st.markdown(line)
     st.markdown(tensors(made))
@@ -44,35 +42,50 @@ def body(experiment: Experiment) -> None:
         "Pick the tensors that decay when you build the optimizer; the rest go into a group with `weight_decay=0`. "
         "Where no flag of the optimizer has the rule, the loop itself decays the tensors in `decayed`."
     )
-    for tab, key in zip(st.tabs([DECAYED[key] for key in choices]), choices, strict=True):
+    for tab, key in zip(st.tabs([DECAYED[key] for key in made]), made, strict=True):
         for place, variant in zip(tab.columns(len(variants)), variants, strict=True):
             place.code(
                 f"# {variant.title}\n" + groups_code(key) + "\n" + experiment.snippet_of(variant), language="python"
             )
-    pictures = {"Boundaries": lambda theme: slide(table(), TITLE, theme)}
-    _ui.downloads(
-        pictures | {p.title: partial(figure, made, variants, i) for i, p in enumerate(figures(made, variants))}
-    )
+    _exports.exports(shots(variants, made), runs[0].experiment)
     _ui.measured(runs[0], [claims.groups_are_the_masks, claims.what_is_not_decayed_is_not_pulled])
     _ui.rules(runs[0].experiment)
 
 
+def shots(variants: list[Variant], made: dict[str, Run]) -> list[Shot]:
+    """The page's figures, as links name them."""
+    shared = st.session_state.experiment
+    names = ["table", "losses", "weights", "biases"] + ["gains", "shifts"] * made["weights"].experiment.layer_norm
+    options = {
+        "of": ",".join(variant.key for variant in variants),
+        "norm": "1" if st.session_state.get("with_norm", True) else "0",
+    }
+    return [shot_of(f"what_to_decay.{name}", shared, **options) for name in names]
+
+
+def opened() -> None:
+    """Set the page's selectors as the link of a figure says."""
+    asked, state = _controls.opened_with(), st.session_state
+    if "of" in asked:
+        state.decayed_variants = asked["of"].split(",")
+    if "norm" in asked:
+        state.with_norm = asked["norm"] != "0"
+
+
 def selectors(experiment: Experiment) -> list[Variant]:
     """Which variants to compare, and whether the page's model has LayerNorm."""
-    state, keys = st.session_state, [variant.key for variant in experiment.chosen if variant.has_weight_decay]
+    state, keys = st.session_state, decaying(experiment)
     left, right = st.columns([3, 2], gap="medium", vertical_alignment="bottom")
     if not keys:
         left.info("None of the chosen variants has a λ, so this page shows AdamW; choose others in the sidebar.")
-        chosen = ["adamw"]
+        chosen = [USUAL]
     else:
-        first = next((v.key for v in experiment.chosen if v.where == "weight"), keys[0])
-        state.decayed_variants = [key for key in state.get("decayed_variants", []) if key in keys] or [
-            "adamw" if "adamw" in keys else first
-        ]
+        kept = [key for key in state.get("decayed_variants", []) if key in keys]
+        state.decayed_variants = kept or [pairs_of(experiment)[0]]
         chosen = left.multiselect(
             "Variants", keys, format_func=lambda key: VARIANTS[key].title, key="decayed_variants",
             max_selections=AT_ONCE, help="One or two of the sidebar's variants that have a λ.",
-        ) or [first]  # fmt: skip
+        ) or [first_of(keys)]  # fmt: skip
     if not experiment.hidden:
         right.caption("Without hidden layers there is no LayerNorm: two choices are left.")
     elif st.session_state.experiment.layer_norm:
@@ -86,39 +99,8 @@ def selectors(experiment: Experiment) -> list[Variant]:
     return [VARIANTS[key] for key in VARIANTS if key in chosen]
 
 
-def table_of(made: dict[str, Run], variants: list[Variant]) -> Table:
-    """One row a variant, one column a choice."""
-    rows = []
-    for variant in variants:
-        cells = tuple(Cell(run, variant, f"{variant.title}, {DECAYED[key]},") for key, run in made.items())
-        rows.append(Line(variant.title, notes(next(iter(made.values())), [variant]), cells))
-    return Table(tuple((DECAYED[key], "ink") for key in made), tuple(rows), paired=False)
-
-
-def figures(made: dict[str, Run], variants: list[Variant]) -> list[Picture]:
-    """Test loss, and the size of each kind of parameter, over training."""
-    run = next(iter(made.values()))
-
-    def curves(values) -> list[Curve]:
-        return [
-            Curve(f"{variant.title} {SHORT[key]}" if len(variants) > 1 else SHORT[key], variant.where, key,
-                  values(run, variant), run.diverged[variant.key] is not None)
-            for variant in variants for key, run in made.items()
-        ]  # fmt: skip
-
-    shown = [choice_curves(run.steps, curves(lambda r, v: r.series("test_loss")[v.key]), "Test loss", 270)]
-    kinds = {t.kind for t in named_tensors(run.architecture)}
-    for kind, title in (("weight", "Weights: ‖W‖"), ("bias", "Biases: ‖b‖"), ("shift", "LayerNorm shifts: ‖β‖")):
-        if kind in kinds:
-            shown.append(choice_curves(run.steps, curves(partial(norms_of, kind=kind)), title))
-    if "gain" in kinds:
-        shown.insert(3, choice_curves(run.steps, curves(partial(root_mean_square, kind="gain")),
-                                      "LayerNorm gains: √mean γ²"))  # fmt: skip
-    return shown
-
-
 def figure(made: dict[str, Run], variants: list[Variant], i: int, theme: str = "light") -> Picture:
-    return figures(made, variants)[i]
+    return pictures(made, variants)[i]
 
 
 def story(made: dict[str, Run], variants: list[Variant]) -> list[str]:
@@ -208,4 +190,4 @@ def tensors(made: dict[str, Run]) -> str:
     return "\n".join(lines)
 
 
-_ui.page(TITLE, body, with_norm)
+_ui.page(TITLE, body, seen)

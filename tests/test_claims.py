@@ -11,7 +11,8 @@ from engine.claims import CLAIMS, Claim, Measurement
 from pages._ui import verdict
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "pages").glob("[!_]*.py"))
+PAGES = sorted(path for path in (ROOT / "pages").glob("[!_]*.py") if path.stem != "slides")
+"""Those with a run on screen."""
 
 
 @cache

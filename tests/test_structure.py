@@ -44,7 +44,7 @@ SHARED = {
             "sparse"},
     "train": {"train", "trainer", "capture", "crossover", "probe", "drive"},
     "measure": {"measure", "scene", "two_decays", "axis", "corrections", "networks", "rates", "equilibrium", "averages",
-                "anatomy", "derivation", "groups", "sweep", "landscape", "ridge"},
+                "anatomy", "derivation", "groups", "sweep", "landscape", "ridge", "script"},
 }  # fmt: skip
 """Rooms of the engine with several modules."""
 

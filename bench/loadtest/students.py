@@ -23,8 +23,9 @@ from engine import VARIANTS, Experiment, train
 from engine.axis import lambdas
 from engine.experiment import KNOBS
 
-PAGES = ("", *sorted(path.stem for path in (ROOT / "pages").glob("[!_]*.py") if path.stem != "boundaries"))
-"""Addresses of all pages, the first one first."""
+PAGES = ("", *sorted(path.stem for path in (ROOT / "pages").glob("[!_]*.py")
+                     if path.stem not in ("boundaries", "slides")))  # fmt: skip
+"""Addresses of all pages with pictures, the first one first."""
 VALUES = tuple(f"{value:g}" for value in lambdas()[2::4])
 """The λ in use: every fourth of the slider's."""
 BARE_VALUES = tuple(str(value) for value in range(100))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import altair as alt
@@ -14,16 +14,17 @@ from contourpy import contour_generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.charts.picture import HEIGHT, WIDTH, Picture, Rows, short, static
-from engine.charts.table import Cell, Line, Table, apart, divergence_note, signature_table
+from engine.charts.captions import WORDS, row_head, said, sign_between, text_at
+from engine.charts.grid import GAP, LEFT, MOST_ROWS, PAIR, SMALLEST, Field, Grid, fitting, table_grid, tile_grid
+from engine.charts.picture import HEIGHT, WIDTH, Picture, Rows, static
+from engine.charts.table import Cell, Table, signature_table
 from engine.charts.theme import LIGHT, PALETTE
-from engine.measure import EQUAL, Window, boundary_logits, window
+from engine.measure import Window, boundary_logits, window
 from engine.run import Run
 
-LEFT, TOP, GAP, PAIR, CAPTION = 92, 76, 14, 78, 22
-"""Points left and above the panels, between them, for the = sign, and for the line under each."""
-
 RESOLUTION = 160
+POINT = 44
+"""Square points of a training point on a field that is not small."""
 ALIGNED: tuple[Literal["left", "center"], ...] = ("left", "center")
 
 
@@ -38,82 +39,74 @@ def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
     return slide(signature_table(run), "Does it matter where λ enters?", theme, step)
 
 
-def slide(table: Table, title: str, theme: str = "light", step: int = -1) -> Picture:
-    """A table of fields as one slide, as ``signature`` has it.
+def slide(
+    table: Table, title: str, theme: str = "light", step: int = -1, size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> Picture:
+    """A table of fields as one slide, as ``signature`` has it, its fields as large as they can be.
 
     Args:
         table: with at least one cell.
-        title: the question above it; the step is added.
+        title: the question above it; the step is added. Without one there is no heading.
         theme: "light" or "dark".
         step: a recorded step, -1 for the last.
+        size: width and height in points.
     """
     run = table.cells[0].run
     frame = run.frame(step)
     frames = slice(frame, frame + 1)
-    places = len(table.columns)
-    pair = PAIR * table.paired
-    width = (WIDTH - LEFT - pair - places * GAP) / places
-    height = min((HEIGHT - TOP - 10) / len(table.rows) - CAPTION - 8, width / 1.4)
-    lefts = [LEFT + column * (width + GAP) + (pair if column >= 2 else 0) for column in range(places)]
+    heading = f"{title} Step {int(run.steps[frame]):,}" if title else ""
     data: dict[str, Rows] = {"images": [], "contours": [], "points": [], "texts": []}
-    data["texts"].append(_text(LEFT, 26, f"{title} Step {int(run.steps[frame]):,}", 20, "left", "ink", True))
-    for left, (head, tone) in zip(lefts, table.columns, strict=True):
-        data["texts"].append(_text(left + width / 2, TOP - 12, head, 15, "center", tone, True))
-    for r, row in enumerate(table.rows):
-        y = TOP + r * (height + CAPTION + 8)
-        data["texts"] += _head(row, y + height / 2)
-        for left, cell in zip(lefts, row.cells, strict=True):
-            if cell:
-                _draw(data, cell, frames, theme, (left, y, width, height))
-        data["texts"] += _pair(row, frames, lefts[-1 if places < 3 else 2] - pair / 2 - GAP / 2, y + height / 2)
-    words = [text["text"] for text in data["texts"]]
-    return Picture(_spec(), data, alt="; ".join(words), title=words[0], drawn=True)
+    if heading:
+        data["texts"].append(text_at(LEFT, 26, heading, 20, "left", "ink", True))
+    if len(table.rows) > MOST_ROWS:
+        grid = tile_grid(len(table.cells), size, bool(title))
+        for cell, field in zip(table.cells, grid.fields[0], strict=True):
+            _draw(data, cell, frames, theme, grid, field)
+    else:
+        _fill(data, table, frames, theme, size, bool(title))
+    again = partial(_anew, table, theme, step)
+    alt = "; ".join([*([heading] if heading else []), *said(table, frames)])
+    return Picture(_spec(), data, alt, heading, drawn=True, redraw=again, canvas=size)
 
 
-def _draw(data: dict[str, Rows], cell: Cell, frames: slice, theme: str, box: tuple[float, ...]) -> None:
+def _anew(table: Table, theme: str, step: int, width: int, height: int) -> Picture:
+    """The same without a heading, of another size."""
+    return slide(table, "", theme, step, (width, height))
+
+
+def _fill(data: dict[str, Rows], table: Table, frames: slice, theme: str, size: tuple[int, int], titled: bool) -> None:
+    """Add rows and columns with their heads; a column without any cell is left out."""
+    shown = [i for i in range(len(table.columns)) if any(row.cells[i] for row in table.rows)]
+    paired = table.paired and any(row.pair for row in table.rows)
+    grid = table_grid(len(shown), len(table.rows), paired, size, titled)
+    for field, i in zip(grid.fields[0], shown, strict=True):
+        head, tone = table.columns[i]
+        words, type_size = fitting([head], grid.room, (15, 14, 13, SMALLEST))
+        data["texts"].append(text_at(field.x + field.width / 2, grid.head, words, type_size, "center", tone, True))
+    for row, fields in zip(table.rows, grid.fields, strict=True):
+        data["texts"] += row_head(row, grid, fields[0])
+        for i, field in zip(shown, fields, strict=True):
+            if cell := row.cells[i]:
+                _draw(data, cell, frames, theme, grid, field)
+        if paired:
+            last = fields[-1]
+            data["texts"] += sign_between(row, frames, last.x - (PAIR + GAP) / 2, last.y + last.height / 2, grid.kind)
+
+
+def _draw(data: dict[str, Rows], cell: Cell, frames: slice, theme: str, grid: Grid, field: Field) -> None:
     """Add the field of one cell, its contour, points and words to the slide's data."""
-    x, y, width, height = box
     shown = window(cell.run.data)
     logits = _logits(cell, shown, frames)
-    data["images"].append({"url": field_image(logits, theme), "x": x, "y": y, "w": width, "h": height})
-    data["contours"] += _contour(logits, box, cell.title)
-    data["points"] += _points(cell.run, shown, box)
-    data["texts"] += _captions(cell, frames, box)
+    place = {"x": field.x, "y": field.y, "w": field.width, "h": field.height}
+    data["images"].append({"url": field_image(logits, theme), **place})
+    data["contours"] += _contour(logits, field, cell.title)
+    data["points"] += _points(cell.run, shown, field)
+    data["texts"] += WORDS[grid.kind](cell, frames, grid, field)
 
 
 def _logits(cell: Cell, shown: Window, frames: slice) -> NDArray:
     alone = replace(cell.run, film=cell.run.film[:, cell.index : cell.index + 1])
     return boundary_logits(alone, shown, RESOLUTION, frames)[0, 0]
-
-
-def _text(x: float, y: float, text: str, size: float, align: str, tone: str, bold: bool = False) -> dict[str, Any]:
-    return {"x": x, "y": y, "text": text, "size": size, "align": align, "tone": tone, "bold": bold}
-
-
-def _head(row: Line, y: float) -> Rows:
-    texts = [_text(14, y - 12, row.title, 17 if len(row.title) < 10 else 11, "left", "ink", True)]
-    return texts + [_text(14, y + 8 + 17 * i, note, 13, "left", "quiet") for i, note in enumerate(row.notes)]
-
-
-def _captions(cell: Cell, frames: slice, box: tuple[float, ...]) -> Rows:
-    x, y, width, height = box
-    metrics = {name: values[0, cell.index] for name, values in cell.run.metrics_at(frames).items()}
-    loss, norm = short(metrics["test_loss"]), short(metrics["weight_norm"])
-    caption = f"test loss {loss}   accuracy {metrics['test_accuracy']:.0%}   ‖w‖ {norm}"
-    if cell.variant.where == "other":
-        caption = f"{cell.variant.title}: test loss {loss}   ‖w‖ {norm}"
-    texts = [_text(x + width / 2, y + height + 13, caption, 13 if width > 220 else 10.5, "center", "ink")]
-    note = divergence_note(cell.run, cell.variant)
-    return [*texts, _text(x + width / 2, y + 14, note, 11, "center", "ink", True)] if note else texts
-
-
-def _pair(row: Line, frames: slice, x: float, y: float) -> Rows:
-    if row.pair is None:
-        return []
-    difference = float(apart(row, frames)[0])
-    sign = "=" if difference <= EQUAL else "≠"
-    return [_text(x, y - 8, sign, 36, "center", "ink", True), _text(x, y + 20, "max|Δw|", 12, "center", "ink"),
-            _text(x, y + 35, f"{difference:.1g}", 12, "center", "ink")]  # fmt: skip
 
 
 def field_image(logits: NDArray, theme: str) -> str:
@@ -130,7 +123,7 @@ def field_image(logits: NDArray, theme: str) -> str:
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def _contour(logits: NDArray, box: tuple[float, ...], key: str) -> Rows:
+def _contour(logits: NDArray, box: Field, key: str) -> Rows:
     """The 0.5 contour as polylines in pixels."""
     x, y, width, height = box
     columns = x + np.linspace(0, width, logits.shape[1])
@@ -142,11 +135,12 @@ def _contour(logits: NDArray, box: tuple[float, ...], key: str) -> Rows:
     ]
 
 
-def _points(run: Run, shown: Window, box: tuple[float, ...]) -> Rows:
+def _points(run: Run, shown: Window, box: Field) -> Rows:
     x, y, width, height = box
+    size = POINT * min(1.0, height / 120)
     place = (run.data.x_train - [shown.x[0], shown.y[1]]) / [shown.x[1] - shown.x[0], shown.y[0] - shown.y[1]]
     return [
-        {"x": round(x + a * width, 2), "y": round(y + b * height, 2), "label": f"class{label}"}
+        {"x": round(x + a * width, 2), "y": round(y + b * height, 2), "label": f"class{label}", "size": round(size, 1)}
         for (a, b), label in zip(place.tolist(), run.data.y_train.tolist(), strict=True)
     ]
 
@@ -171,9 +165,9 @@ def _spec() -> dict[str, Any]:
     fills = alt.Scale(domain=["class0", "class1"], range=[LIGHT["class0"], LIGHT["class1"]])
     points = (
         named["points"]
-        .mark_point(filled=True, size=44, stroke=LIGHT["outline"], strokeWidth=1, opacity=1)
+        .mark_point(filled=True, stroke=LIGHT["outline"], strokeWidth=1, opacity=1)
         .encode(x=x, y=y, shape=alt.Shape("label:N", scale=shapes, legend=None),
-                fill=alt.Fill("label:N", scale=fills, legend=None))
+                fill=alt.Fill("label:N", scale=fills, legend=None), size=alt.Size("size:Q", scale=None))
     )  # fmt: skip
     tones = alt.Scale(domain=list(LIGHT), range=list(LIGHT.values()))
     texts = [

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import numpy as np
 
-from engine.charts.theme import config, themed
+from engine.charts.theme import FONT, PAPER, config, themed
 
 Rows = list[dict[str, Any]]
 WIDTH, HEIGHT = 960, 540
 """The canvas of an export in points; a PNG of scale 2 is 1920 × 1080."""
+SLIDE = 1.15
+"""Type of a slide beside type of a page."""
+ENLARGED = {"fontSize", "dx", "dy"}
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,10 @@ class Picture:
         data: rows for each name of the spec's data.
         alt: what the picture shows now, in a sentence.
         title: for exports; pages print their own.
-        drawn: the spec is in pixels of a WIDTH × HEIGHT canvas, so that an export takes it as it is.
+        drawn: the spec is in pixels of its canvas, so that an export takes it as it is.
         square: width and height are to be equal, since both axes have one unit.
+        redraw: of a drawn picture, the same for another width and height, without its title.
+        canvas: width and height that a drawn picture was laid out for.
     """
 
     spec: dict[str, Any]
@@ -36,27 +42,63 @@ class Picture:
     title: str = ""
     drawn: bool = False
     square: bool = False
+    redraw: Callable[[int, int], Picture] | None = None
+    canvas: tuple[int, int] = (WIDTH, HEIGHT)
 
-    def standalone(self, theme: str = "light") -> dict[str, Any]:
-        """The complete Vega-Lite spec with its data, of exactly WIDTH × HEIGHT points, its type sized for a slide.
+    def standalone(
+        self, theme: str = "light", size: tuple[int, int] = (WIDTH, HEIGHT), heading: bool = True, font: str = FONT
+    ) -> dict[str, Any]:
+        """The complete Vega-Lite spec with its data, of an exact size, its type sized for a slide.
 
         A picture that follows a film shows its last step.
+
+        Args:
+            theme: "light" or "dark".
+            size: width and height in points.
+            heading: with the picture's title in place of what the spec says over the chart; without one, ``size`` of a
+                square picture is that of its axes alone.
+            font: CSS font-family of all text.
         """
-        spec = {**themed(self.spec, theme), "width": WIDTH, "height": HEIGHT}
+        if self.redraw and not heading:
+            return self.redraw(*size).standalone(theme, font=font)
+        width, height = size if not self.drawn else self.canvas
+        spec = {**enlarged(themed(self.spec, theme), SLIDE), "width": width, "height": height}
         last = max((row["step"] for rows in self.data.values() for row in rows if "step" in row), default=0)
         params = spec.get("params", [])
         spec["params"] = [{**param, "value": last} if param["name"] == "step" else param for param in params]
         if not self.drawn:
             drawn = spec.get("title", {})
             subtitle = drawn.get("subtitle", "") if isinstance(drawn, dict) else ""
-            spec["title"] = {"text": self.title, "subtitle": subtitle, "offset": 14}
-            spec["padding"] = 24
+            spec["title"] = {"text": self.title, "subtitle": subtitle, "offset": 14} if heading else drawn
+            spec["padding"] = 24 if heading else 4
             spec["autosize"] = {"type": "fit", "contains": "padding"}
-        if self.square:
-            side = (WIDTH - HEIGHT) // 2
+        if self.square and not heading:
+            spec["autosize"] = {"type": "pad"}
+        elif self.square:
+            side = (width - height) // 2
             spec["padding"] = {"left": side, "right": side, "top": 16, "bottom": 16}
-        paper = "#FFFFFF" if theme == "light" else "#14161A"
-        return {**spec, "background": paper, "datasets": self.data, "config": config(theme, 1.15)}
+        data = self.data if heading else at_their_values(self.spec, self.data)
+        return {**spec, "background": PAPER[theme], "datasets": data, "config": config(theme, SLIDE, font)}
+
+
+def at_their_values(spec: dict[str, Any], data: dict[str, Rows]) -> dict[str, Rows]:
+    """Data with the labels of curves where the curves end, for a drawing that makes room for them itself."""
+    labels = data.get("labels", [])
+    if '"type": "log"' in json.dumps(spec) or not all({"value", "place"} <= set(row) for row in labels):
+        return data
+    return {**data, "labels": [{**row, "place": row["value"]} for row in labels]} if labels else data
+
+
+def enlarged(spec: Any, scale: float) -> Any:
+    """A spec with every type size that a mark names made larger, and how far its words stand off."""
+    if isinstance(spec, list):
+        return [enlarged(part, scale) for part in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {
+        key: value * scale if key in ENLARGED and isinstance(value, int | float) else enlarged(value, scale)
+        for key, value in spec.items()
+    }
 
 
 def static(chart: alt.TopLevelMixin) -> dict[str, Any]:

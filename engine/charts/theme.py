@@ -40,6 +40,8 @@ PALETTE: dict[str, dict[str, str]] = {
 """Okabe-Ito hues by meaning, light and dark. Within a theme every colour is distinct, so that themes can be swapped."""
 
 LIGHT = PALETTE["light"]
+PAPER = {"light": "#FFFFFF", "dark": "#14161A"}
+"""Behind an exported picture."""
 WHERE_TITLE = {
     "none": "no decay",
     "gradient": "λ in the gradient (L2)",
@@ -71,12 +73,12 @@ def variant_scales() -> tuple[dict[str, Any], dict[str, Any]]:
     return colours, dashes
 
 
-def config(theme: str, scale: float = 1.0) -> dict[str, Any]:
+def config(theme: str, scale: float = 1.0, font: str = FONT) -> dict[str, Any]:
     """The Vega-Lite config of a theme; ``scale`` enlarges all type for slides."""
     colour = PALETTE[theme]
     text = {"labelColor": colour["quiet"], "titleColor": colour["quiet"]}
     return {
-        "font": FONT,
+        "font": font,
         "view": {"stroke": None},
         "axis": {
             **text,

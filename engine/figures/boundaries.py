@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import lru_cache
 
+import numpy as np
+import pandas as pd
+
+from engine.axis import Axis, anywhere, train_axis
+from engine.charts.axis import u_curves
 from engine.charts.boundary import signature
 from engine.charts.curves import loss_curves, norm_curves
 from engine.charts.picture import Picture, short
@@ -22,17 +27,20 @@ def any_step(experiment: Experiment) -> list[str]:
     "boundaries.table",
     "Table",
     "Does it matter where λ enters?",
-    "Each picture is P(y = 1) of one model, blue to red, with its 0.5 contour and the training points; all models start "
-    "from the same weights. Rows are optimizers. In the middle column λw is added to the gradient (L2), in the right one "
-    "each weight is multiplied by 1 − ηλ (decay). The sign between them says whether any weight differs by more than "
-    "rounding.",
+    "Each picture is P(y = 1) of one model, blue to red, with its 0.5 contour and the training points; all models "
+    "start from the same weights. Rows are optimizers. In the middle column λw is added to the gradient (L2), in the "
+    "right one each weight is multiplied by 1 − ηλ (decay). The sign between them says whether any weight differs by "
+    "more than rounding.",
     at=any_step,
 )
 def table(shot: Shot, theme: str) -> Panel:
     run = trained(shot.experiment)
-    step = nearest(run, int(shot.option("at")))
-    frame = run.curves[run.curves.step == step]
-    return Panel(signature(run, theme, step), table_words(run, step), frame)
+    return table_at(run, nearest(run, int(shot.option("at"))), theme)
+
+
+def table_at(run: Run, step: int, theme: str) -> Panel:
+    """The table of a run at a recorded step."""
+    return Panel(signature(run, theme, step), table_words(run, step), run.curves[run.curves.step == step])
 
 
 def nearest(run: Run, step: int) -> int:
@@ -53,9 +61,7 @@ def table_words(run: Run, step: int) -> str:
         )
     if found:
         return "; ".join(found)
-    return "Test loss at step {:,}: ".format(step) + ", ".join(
-        f"{v.title} {loss[v.key]}" for v in run.experiment.chosen
-    )
+    return f"Test loss at step {step:,}: " + ", ".join(f"{v.title} {loss[v.key]}" for v in run.experiment.chosen)
 
 
 @figure(
@@ -114,6 +120,80 @@ def norms_words(run: Run) -> str:
     return f"From ‖w‖ = {start} at the start to " + ", ".join(
         f"{short(ends[key])} ({title(run, key)})" for key in order
     )
+
+
+@figure(
+    "boundaries.over_lambda",
+    "Losses over λ",
+    "How much decay is right?",
+    "The data loss at the end of training for every λ of the slider: thick on test points, thin on training points. "
+    "Too small a λ fits the noise, too large a one cannot fit at all; the right one lies between, and not at the same "
+    "place for every optimizer. A gap is where a variant diverged.",
+)
+def over_lambda(shot: Shot, theme: str) -> Panel:
+    axis = axis_of(anywhere(shot.experiment))
+    return Panel(u_curves(axis)[0], right_words(axis), axis_frame(axis))
+
+
+@figure(
+    "boundaries.norms_over_lambda",
+    "Norms over λ",
+    "The larger λ, the smaller the weights?",
+    "‖w‖ of all weight matrices at the end of training for every λ of the slider. A gap is where a variant diverged.",
+)
+def norms_over_lambda(shot: Shot, theme: str) -> Panel:
+    axis = axis_of(anywhere(shot.experiment))
+    return Panel(u_curves(axis)[1], sizes_words(axis), axis_frame(axis))
+
+
+@lru_cache(maxsize=2)
+def axis_of(experiment: Experiment) -> Axis:
+    """The whole λ axis of an experiment, the last two kept."""
+    return train_axis(experiment)
+
+
+def axis_frame(axis: Axis) -> pd.DataFrame:
+    """Losses, accuracies and norms at the end of training, one row a λ of the SGD family and variant; nan where it
+    diverged."""
+    frame = axis.run.curves.rename(columns={"step": "weight_decay"})
+    places = frame.weight_decay.to_numpy()
+    gone = np.array([axis.diverged[i][key] is not None for i, key in zip(places, frame.variant, strict=True)])
+    frame["weight_decay"] = axis.weight_decays[places]
+    frame.loc[gone, frame.columns[2:]] = np.nan
+    return frame
+
+
+def sizes_words(axis: Axis) -> str:
+    """‖w‖ of the variants with a λ at the smallest and at the largest λ at which any is still finite."""
+    frame = axis_frame(axis).dropna()
+    frame = frame[
+        frame.variant.isin([variant.key for variant in axis.run.experiment.chosen if variant.has_weight_decay])
+    ]
+    if frame.empty:
+        return "No variant on screen has a λ, so nothing changes over it."
+    words = []
+    for value in (frame.weight_decay.min(), frame.weight_decay.max()):
+        norms = frame.weight_norm[frame.weight_decay == value]
+        low, high = short(norms.min()), short(norms.max())
+        words.append(f"{low if low == high else f'{low} to {high}'} at λ = {value:g}")
+    return f"Of the variants with a λ, ‖w‖ is {' and '.join(words)}."
+
+
+def right_words(axis: Axis) -> str:
+    """The λ of the lowest test loss of each variant, the two that gain most."""
+    frame = axis_frame(axis).dropna()
+    found = []
+    for variant in axis.run.experiment.chosen:
+        own = frame[frame.variant == variant.key]
+        if variant.has_weight_decay and len(own):
+            best, none = own.loc[own.test_loss.idxmin()], own.iloc[0]
+            found.append((none.test_loss - best.test_loss, variant.title, best, none))
+    if not found:
+        return "No variant on screen has a λ, so nothing changes over it."
+    first = sorted(found, key=lambda entry: -entry[0])[:2]
+    words = ", ".join(f"{name} {short(best.test_loss)} at λ = {best.weight_decay:g}" for _, name, best, _ in first)
+    without = " and ".join(dict.fromkeys(short(none.test_loss) for *_, none in first))
+    return f"Lowest test loss over the axis: {words}; at λ = {first[0][3].weight_decay:g} it is {without}."
 
 
 def ends_of(run: Run, metric: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from engine.charts.picture import Picture
-from engine.experiment import Experiment
+from engine.experiment import Experiment, budgeted
 from engine.run import Run
 from engine.train import train_many
 
@@ -94,8 +94,8 @@ def figure(key: str, name: str, title: str, notes: str, **options: Values) -> Ca
 
 @lru_cache(maxsize=4)
 def trained_together(*experiments: Experiment) -> list[Run]:
-    """The runs of several experiments as pages train them, in float64; the last few are kept."""
-    return train_many(list(experiments), dtype=torch.float64)
+    """The runs of several experiments as pages train them, in float64 and within VISITOR_BUDGET; a few are kept."""
+    return train_many(budgeted(experiments)[0], dtype=torch.float64)
 
 
 def trained(experiment: Experiment) -> Run:
@@ -106,3 +106,20 @@ def trained(experiment: Experiment) -> Run:
 def number(value: float) -> str:
     """A number for a takeaway: three significant digits, without an exponent where that is short."""
     return f"{value:.3g}"
+
+
+def shot_of(key: str, experiment: Experiment, **options: str) -> Shot:
+    """A shot whose options are written only where they are not the default, as a permalink has them.
+
+    Raises:
+        ValueError: an option that the figure does not have, or a value that it cannot take.
+    """
+    entry = FIGURES[key]
+    chosen = []
+    for name, value in options.items():
+        allowed = entry.options[name](experiment) if name in entry.options else ()
+        if value not in allowed:
+            raise ValueError(f"{key} cannot have {name} = {value!r}.")
+        if value != allowed[0]:
+            chosen.append((name, value))
+    return Shot(key, experiment, tuple(chosen))

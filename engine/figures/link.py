@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from engine.experiment import Experiment
+from engine.experiment import Experiment, shown
 from engine.figures.figure import FIGURES, Figure, Shot
 
 HOME = "boundaries"
 """The page whose address is the bare host."""
 
-LONGEST = 4000
+LONGEST = 20_000
 """Characters of a link that are read."""
+
+WORDS = ("title", "caption")
+"""Parameters of a deck's links that are neither knobs nor options: see engine.slides.entry."""
 
 
 def to_query(shot: Shot) -> dict[str, str]:
@@ -40,7 +43,10 @@ def from_link(link: str) -> tuple[Shot, list[str]]:
     Raises:
         ValueError: the path names no page with figures.
     """
-    parts = urlsplit(link.strip()[:LONGEST])
+    try:
+        parts = urlsplit(link.strip()[:LONGEST])
+    except ValueError:
+        raise ValueError(f"`{shown(link)}` is no link.") from None
     page = parts.path.strip("/").rpartition("/")[2] or HOME
     return of_page(page, parse_qs(parts.query, keep_blank_values=True))
 
@@ -54,13 +60,13 @@ def of_page(page: str, query: Mapping[str, str | Sequence[str]]) -> tuple[Shot, 
     own = [entry for entry in FIGURES.values() if entry.page == page]
     if not own:
         pages = ", ".join(dict.fromkeys(entry.page for entry in FIGURES.values()))
-        raise ValueError(f"No page with figures is called {page[:40]!r}; there are {pages}.")
+        raise ValueError(f"No page with figures is called `{shown(page)}`; there are {pages}.")
     knobs, rest = apart(query)
     experiment, notices = Experiment.from_query(knobs)
     name = rest.pop("figure", own[0].key.partition(".")[2])
     entry = FIGURES.get(f"{page}.{name}")
     if entry is None:
-        notices.append(f"The link's figure {name[:40]!r} is not on this page; it opens {own[0].name!r}.")
+        notices.append(f"The link's figure `{shown(name)}` is not on this page; it opens “{own[0].name}”.")
         entry = own[0]
     options = _read(entry, experiment, rest, notices)
     return Shot(entry.key, experiment, options), notices
@@ -70,7 +76,7 @@ def apart(query: Mapping[str, str | Sequence[str]]) -> tuple[dict[str, str | Seq
     """The parameters of the experiment, and those of a figure, the last of each."""
     names = {"figure", *(name for entry in FIGURES.values() for name in entry.options)}
     texts = {name: raw if isinstance(raw, str) else (list(raw) or [""])[-1] for name, raw in query.items()}
-    knobs = {name: raw for name, raw in query.items() if name not in names}
+    knobs = {name: raw for name, raw in query.items() if name not in names and name not in WORDS}
     return knobs, {name: text for name, text in texts.items() if name in names}
 
 
@@ -81,11 +87,11 @@ def _read(
     options = []
     for name, text in rest.items():
         if name not in entry.options:
-            notices.append(f"The figure has no {name!r}; it is ignored.")
+            notices.append(f"The figure has no `{shown(name)}`; it is ignored.")
             continue
         allowed = entry.options[name](experiment)
         if text not in allowed:
-            notices.append(f"The link's {name!r} cannot be {text[:40]!r}; using {allowed[0]!r}.")
+            notices.append(f"The link's `{name}={shown(text)}` cannot be used; using {allowed[0]}.")
         elif text != allowed[0]:
             options.append((name, text))
     return tuple(options)

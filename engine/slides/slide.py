@@ -11,6 +11,9 @@ from engine.experiment import Experiment
 from engine.figures import FIGURES, Shot
 from engine.figures.link import to_link
 
+JOINER = "\u200d"
+"""Holds an emoji of several together."""
+
 LONGEST_TITLE, LONGEST_CAPTION = 300, 1000
 """Characters of an edited title and caption that are kept; the rest becomes …"""
 
@@ -67,7 +70,7 @@ def slide_of(shot: Shot, theme: str = "light", base: str = "", title: str = "", 
 
 def bounded(text: str, longest: int) -> str:
     """Text of one line: printable characters and single spaces, at most so many."""
-    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    clean = " ".join("".join(c if c.isprintable() or c == JOINER else " " for c in text).split())
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 

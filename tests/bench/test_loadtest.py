@@ -127,7 +127,7 @@ def test_an_interrupted_run_is_no_answer_and_a_failed_one_is_an_error(tab):
 
 def test_every_page_is_visited():
     text = (ROOT / "app.py").read_text(encoding="utf-8")
-    assert {""} | set(re.findall(r'url_path="(\w+)"', text)) == set(PAGES)
+    assert {""} | set(re.findall(r'url_path="(\w+)"', text)) - {"slides"} == set(PAGES)
 
 
 def test_three_students_see_right_pictures_and_no_error(tmp_path):

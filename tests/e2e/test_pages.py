@@ -1,7 +1,6 @@
 """Every page in a browser: light, dark and narrow; λ, links and bad links."""
 
 import re
-import struct
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,7 +11,8 @@ from bench.latency import LAMBDA_SLIDER, ROOT, served
 pytestmark = pytest.mark.e2e
 
 HOME = "boundaries"
-PAGES = sorted(path.stem for path in (ROOT / "pages").glob("[!_]*.py"))
+PAGES = sorted(path.stem for path in (ROOT / "pages").glob("[!_]*.py") if path.stem != "slides")
+"""Those with a picture of their own; the page of slides has tests of its own."""
 LOOKS = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -70,17 +70,6 @@ def test_bad_link_gets_a_notice_and_a_picture(visit, name):
     for parameter in ("weight_decay=nan", "foo", "points=1e999", "steps=99999"):
         expect(notice).to_contain_text(parameter)
     expect(page.locator("canvas").first).to_be_visible()
-
-
-def test_download_is_a_slide(visit, tmp_path):
-    page = visit().settled().page
-    page.get_by_role("button", name="Download figures").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name=re.compile("PNG")).first.click()
-    download.value.save_as(tmp_path / "figure.png")
-    head = (tmp_path / "figure.png").read_bytes()[:24]
-    assert head.startswith(b"\x89PNG")
-    assert struct.unpack(">II", head[16:24]) == (1920, 1080)
 
 
 def test_a_shape_that_is_none_keeps_the_last_and_says_how(visit):

@@ -13,12 +13,16 @@ from streamlit.testing.v1 import AppTest
 from engine import DATASETS, VARIANTS, Experiment
 from engine.datasets import make_data
 from engine.experiment import KNOBS
+from engine.figures.link import apart
 from engine.presets import PRESETS
 from pages import _ui
 from pages._turns import Turns
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [ROOT / "app.py", *sorted((ROOT / "pages").glob("[!_]*.py"))]
+PICTURES = [path for path in SCRIPTS if path.stem != "slides"]
+"""Pages with a run on screen; the page of slides has none, so nothing to measure and no rule."""
+
 QUICK = {"steps": "30"}
 SHOWN_NOTICES = 8
 """A page lists this many notices."""
@@ -76,6 +80,11 @@ def script(request):
     return request.param
 
 
+@pytest.fixture(params=PICTURES, ids=lambda path: path.stem)
+def picture(request):
+    return request.param
+
+
 def test_page_as_it_opens(script):
     at = opened(script, {})
     assert not at.warning
@@ -84,16 +93,16 @@ def test_page_as_it_opens(script):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_page_is_sensible(script, name):
-    at = opened(script, QUICK | EXPERIMENTS[name])
+def test_page_is_sensible(picture, name):
+    at = opened(picture, QUICK | EXPERIMENTS[name])
     assert not at.warning
     assert not at.error
     assert any("parameters, the same initial weights" in caption.value for caption in at.caption)
 
 
 @pytest.mark.parametrize("name", ["no decay at all", "eta 100", "LayerNorm", "all variants", "one step"])
-def test_folded_panels_open(script, name):
-    at = opened(script, QUICK | EXPERIMENTS[name])
+def test_folded_panels_open(picture, name):
+    at = opened(picture, QUICK | EXPERIMENTS[name])
     folded = len(at.markdown)
     for panel in ("measured", "rules"):
         at.session_state[panel] = True
@@ -150,7 +159,7 @@ def queries(draw):
 @example(query={"v": "2", "steps": "20"})
 def test_any_link_opens(path, query):
     at = opened(path, query)
-    _, notices = Experiment.from_query(query)
+    _, notices = Experiment.from_query(apart(query)[0])
     for notice in notices[:SHOWN_NOTICES]:
         assert notice in said(at)
     if not notices:
