@@ -158,6 +158,12 @@ class Landscape:
         self.metrics[place], self.diverged[place] = metrics, diverged
         self.done.add(tile)
 
+    def snapshot(self) -> Landscape:
+        """A copy that stays as it is while another thread adds tiles to this one."""
+        copy = Landscape(self.plan, self.done.copy())  # first: what is counted as done is in the arrays
+        copy.metrics, copy.diverged = self.metrics.copy(), self.diverged.copy()
+        return copy
+
     @property
     def models(self) -> int:
         """Models trained so far."""

@@ -1,7 +1,6 @@
 """The words of the page on where L2 stops being decay, computed from the run on screen."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine import Experiment, Run
 from engine.charts.pairs import size
@@ -28,20 +27,6 @@ def changed(shown: Experiment, sidebar: Experiment) -> str:
         f"{line}, and all with the same λ = {shown.weight_decay:g}, so that only its place and the optimizer differ. "
         f"(Matched shrink would give the Adam family λ = {sidebar.weight_decay_of(adaptive):.3g}; page 1 shows that.)"
     )
-
-
-def missing(run: Run, members: list[Variant]) -> str:
-    """Why a panel lacks some of its variants, or nothing."""
-    gone = [f"{v.title} diverged at step {run.diverged[v.key]}" for v in members if run.diverged[v.key] is not None]
-    free = [v.title for v in members if run.experiment.weight_decay_of(v) == 0]
-    return "; ".join([*gone, *["λ = 0: no decay to measure"] * bool(free)])
-
-
-def apart(run: Run, l2: Variant, decay: Variant) -> NDArray:
-    """max|Δw| of a pair at the recorded steps, (T,), nan from the step on at which one of them diverged."""
-    gone = [step for v in (l2, decay) if (step := run.diverged[v.key]) is not None]
-    difference = pair_difference(run, l2, decay)
-    return np.where(run.steps >= min(gone), np.nan, difference) if gone else difference
 
 
 def pair_story(run: Run, found: Found) -> list[str]:

@@ -13,12 +13,14 @@ import streamlit as st
 from engine import Experiment
 from engine.axis import at_lambda
 from engine.figures import FIGURES, Shot
+from engine.figures.landscape import plan_of_shot
 from engine.landscape import Landscape
 from engine.script import script
 from engine.slides.entry import MOST, Entry
 from engine.slides.film import MOVING
 from engine.slides.make import FIGURE_FORMATS, FILM_FORMATS, Format, export, export_film
 from pages import _deck, _ui
+from pages._maps import MAPS
 from pages._studio import STUDIO, StudioError
 
 OVER = {"steps": "the training", "lambda": "the λ axis"}
@@ -71,15 +73,12 @@ class Made:
     when: float = field(default_factory=time.monotonic)
 
 
-def exports(
-    shots: Sequence[Shot], trained: Experiment, known: Landscape | None = None, over_lambda: Sequence[int] = ()
-) -> None:
+def exports(shots: Sequence[Shot], trained: Experiment, over_lambda: Sequence[int] = ()) -> None:
     """The button that opens the export menu of a page's figures; a figure's own button opens it too.
 
     Args:
         shots: the page's figures, first those that ``_ui.play`` shows, in its order.
         trained: the experiment as the page trains it, for its PyTorch code.
-        known: the page's λ × η map, as far as it is trained.
         over_lambda: the place in ``shots`` of each figure that is shown over λ.
     """
     state = st.session_state
@@ -92,7 +91,7 @@ def exports(
     state.pop("made", None)
     place, shot = _asked(shots, asked, over_lambda)
     state.export_figure = place
-    _menu([shot if i == place else other for i, other in enumerate(shots)], trained, known)
+    _menu([shot if i == place else other for i, other in enumerate(shots)], trained)
 
 
 def _asked(shots: Sequence[Shot], asked: dict[str, Any], over_lambda: Sequence[int]) -> tuple[int, Shot]:
@@ -110,7 +109,7 @@ def _asked(shots: Sequence[Shot], asked: dict[str, Any], over_lambda: Sequence[i
 
 
 @st.dialog("Export a figure", width="large")
-def _menu(shots: Sequence[Shot], trained: Experiment, known: Landscape | None) -> None:
+def _menu(shots: Sequence[Shot], trained: Experiment) -> None:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     place = left.selectbox("Figure", range(len(shots)), format_func=lambda i: name_of(shots[i]), key="export_figure")
     theme = "dark" if right.toggle("Dark", key="export_dark") else "light"
@@ -119,7 +118,7 @@ def _menu(shots: Sequence[Shot], trained: Experiment, known: Landscape | None) -
     buttons = st.columns(3)
     for i, (kind, form) in enumerate(FIGURE_FORMATS.items()):
         if buttons[i % 3].button(form.title, key=f"export_{kind}", width="stretch"):
-            make(form, file_name(entry.shot, theme, form), export, kind, entry, theme, base, known)
+            make(form, file_name(entry.shot, theme, form), export, kind, entry, theme, base, known_map(entry))
     code = script(trained, link=base + entry.link)
     buttons[2].download_button(
         "PyTorch code", code, "weight_decay.py", "text/x-python", on_click="ignore", width="stretch"
@@ -180,6 +179,13 @@ def save() -> None:
         f"{made.name}, {size}", made.content, made.name, made.mime, on_click="ignore", key="save", type="primary"
     )
     _saver(key="saver", data=made.when, height=1)
+
+
+def known_map(entry: Entry) -> Landscape | None:
+    """The λ × η map that an entry shows, as far as the server has trained it; None for other figures."""
+    if FIGURES[entry.shot.figure].page != "map":
+        return None
+    return MAPS.find(plan_of_shot(entry.shot)).landscape.snapshot()
 
 
 def name_of(shot: Shot) -> str:

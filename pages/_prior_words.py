@@ -33,13 +33,6 @@ def predictive(view: Scene, belief: Posterior) -> list[str]:
     ]
 
 
-def shape_of(asked: Experiment) -> str:
-    """The sidebar's network in words."""
-    if not asked.hidden:
-        return "without hidden layer"
-    return "-".join(map(str, asked.hidden)) + f" {asked.activation}" + (" with LayerNorm" if asked.layer_norm else "")
-
-
 def networks(drawn: PriorDraws, asked: Experiment) -> list[str]:
     """What σ does to the functions, as measured on the draws."""
     n = asked.points

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -17,7 +16,6 @@ from engine import Experiment, Run, train_many
 from engine.axis import anywhere, lambdas, train_axis
 from engine.charts import Picture
 from engine.charts.axis import axis_film
-from engine.charts.export import to_png, to_svg
 from engine.charts.film import film, reel
 from engine.charts.table import Table, signature_table
 from engine.claims import Claim, Measurement
@@ -44,7 +42,6 @@ COARSE = Shelf(5, lambda tiles: 100_000)
 ATLASES = Shelf(10)
 THUMBNAILS = Shelf(20)
 SCENES = Shelf(20, lambda scene: 300_000)
-FORMATS = (("png", "image/png", to_png), ("svg", "image/svg+xml", to_svg))
 PATIENCE = 0.4
 """Seconds of training before the page shows progress."""
 
@@ -283,30 +280,6 @@ def _small(film: bytes) -> bytes:
 def axis_key(exp: Experiment) -> str:
     """Names the λ axis of an experiment; the same at every λ."""
     return f"axis:{hash(anywhere(exp)) & 0xFFFFFFFF:08x}"
-
-
-def downloads(pictures: Mapping[str, Callable[[str], Picture]]) -> None:
-    """PNG (1920 × 1080) and SVG of each figure, drawn only when clicked; each is made for a theme."""
-    panel = st.popover("Download figures", icon=":material/download:", key="downloads", on_change="rerun")
-    if not panel.open:
-        return
-    with panel:
-        theme = "dark" if st.toggle("Dark background", key="export_dark") else "light"
-        for name, make in pictures.items():
-            for column, (kind, mime, draw) in zip(st.columns(2), FORMATS, strict=True):
-                column.download_button(
-                    f"{name}, {kind.upper()}",
-                    partial(_drawn, draw, make, theme),
-                    "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()) + f".{kind}",
-                    mime,
-                    on_click="ignore",
-                    key=f"{kind} {name}",
-                    width="stretch",
-                )
-
-
-def _drawn(draw: Callable[[Picture, str], bytes], make: Callable[[str], Picture], theme: str) -> bytes:
-    return draw(make(theme), theme)
 
 
 def rules(experiment: Experiment) -> None:

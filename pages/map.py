@@ -6,18 +6,18 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from engine import VARIANTS, Experiment
-from engine.charts import Picture
 from engine.charts.landscape import here_rows, landscape_map, loss_over_lambda, lowest_shown, short_loss
 from engine.claims.landscape import a_cell_is_its_run, sgd_has_one_map
+from engine.figures import Shot
+from engine.figures.figure import shot_of
+from engine.figures.landscape import default_pair, here, own_rows, with_a_decay
 from engine.landscape import GUESSING, SIDE, Landscape, Plan, Tile, etas, plan_of, train_tile, weight_decays
 from engine.ridge import best_cell
 from engine.train import in_blocks
-from engine.variants import Variant
-from pages import _atlas, _controls, _ui
+from pages import _atlas, _controls, _exports, _ui
 from pages._map_words import command_lines, story
 from pages._maps import MAPS, Map
 
@@ -36,7 +36,7 @@ def body(experiment: Experiment) -> None:
     watched(experiment, chosen)
     landscape = chosen.landscape
     _ui.measured(landscape, [a_cell_is_its_run, sgd_has_one_map], (plan, landscape.seeds))
-    _ui.downloads(figures(experiment, landscape))
+    _exports.exports(shots(pair, landscape), replace(plan.experiment, variants=pair))
     _ui.rules(replace(plan.experiment, variants=pair))
     with st.expander("The same from the command line, as a table of all models", icon=":material/terminal:"):
         st.code(command_lines(plan), language="bash", wrap_lines=True)
@@ -56,8 +56,10 @@ def stopped(plan: Plan) -> bool:
 
 def choose(experiment: Experiment) -> tuple[str, str]:
     """The two variants, at first the last L2 and decay of one optimizer that the experiment trains."""
-    options = [variant.key for variant in VARIANTS.values() if variant.has_weight_decay]
-    state = st.session_state
+    options, state = with_a_decay(), st.session_state
+    asked = _controls.opened_with().get("of", "").split(",")
+    if len(set(asked)) == 2 and set(asked) <= set(options):
+        state.map_left, state.map_right = asked
     left, right = default_pair(experiment)
     columns = st.columns(2, gap="medium")
     state.setdefault("map_left", left)
@@ -70,20 +72,6 @@ def choose(experiment: Experiment) -> tuple[str, str]:
         state.map_right = next(key for key in (left, right, *others) if key in others)
     second = columns[1].selectbox("Right map", others, format_func=title_of, key="map_right", help="Another one.")
     return first, second
-
-
-def default_pair(experiment: Experiment) -> tuple[str, str]:
-    """The last L2 and decay of one optimizer among the experiment's variants, or else the default's."""
-    for chosen in (experiment.chosen, Experiment().chosen):
-        pairs = [
-            (a.key, b.key) for a in chosen for b in chosen if a.family == b.family and (a.where, b.where) == LESSON
-        ]
-        if pairs:
-            return pairs[-1]
-    raise AssertionError("the default experiment has both")
-
-
-LESSON = ("gradient", "weight")
 
 
 def title_of(key: str) -> str:
@@ -208,18 +196,6 @@ def both_sides(landscape: Landscape) -> bytes:
     return _atlas.packed(sides, low=low, high=high, lambdas=[f"{value:g}" for value in weight_decays()])
 
 
-def here(experiment: Experiment, variant: Variant) -> tuple[float, float]:
-    """(λ, η) of a variant in the experiment of the other pages."""
-    return experiment.weight_decay_of(variant), experiment.lr_of(variant)
-
-
-def own_rows(experiment: Experiment, plan: Plan) -> list[int]:
-    """The row of each map whose η is nearest to the experiment's own."""
-    return [
-        int(np.abs(np.log(etas(variant)) - np.log(experiment.lr_of(variant))).argmin()) for variant in plan.variants
-    ]
-
-
 def open_cell(experiment: Experiment, plan: Plan) -> None:
     """Make a cell of the map the experiment of all pages, and go to page 1."""
     cell = st.session_state["map"].cell
@@ -232,24 +208,10 @@ def open_cell(experiment: Experiment, plan: Plan) -> None:
     MAPS.leave(_ui.visitor())
 
 
-def figures(experiment: Experiment, landscape: Landscape) -> dict[str, Callable[[str], Picture]]:
-    """What can be downloaded."""
-    rows = own_rows(experiment, landscape.plan)
-    pictures: dict[str, Callable[[str], Picture]] = {}
-    for number, variant in enumerate(landscape.plan.variants):
-        marked = here(experiment, variant)
-        pictures[f"Map {variant.title}"] = partial(
-            _themed, partial(landscape_map, landscape, number, marked, legend=True)
-        )
-        if landscape.seeds:
-            pictures[f"Losses {variant.title}"] = partial(
-                _themed, partial(loss_over_lambda, landscape, number, rows[number])
-            )
-    return pictures
-
-
-def _themed(draw: Callable[[], Picture], theme: str) -> Picture:
-    return draw()
+def shots(pair: tuple[str, str], landscape: Landscape) -> list[Shot]:
+    """The page's figures, as links name them."""
+    names = ("left", "right", "left_losses", "right_losses") if landscape.seeds else ("left", "right")
+    return [shot_of(f"map.{name}", st.session_state.experiment, of=",".join(pair)) for name in names]
 
 
 _ui.page("Does the best λ depend on η?", body, of_maps=True)

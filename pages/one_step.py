@@ -14,18 +14,17 @@ from engine.charts.steps import FATES, Forces, pulls, race, tally
 from engine.charts.theme import PALETTE
 from engine.claims import step as claims
 from engine.derivation import derive
+from engine.figures.figure import shot_of
+from engine.figures.one_step import PICKS, first_variant, forces_of, nearest, opening, picked, rate_of, weights
 from engine.groups import entry_of, named_tensors
 from engine.latex import par, tex
 from engine.variants import Variant
-from pages import _ui
+from pages import _controls, _exports, _ui
 
-PICKS = {
-    "largest": "the largest weight",
-    "pulled": "the weight that λ pulls hardest",
-    "pushed": "the weight that the data push hardest",
-    "close": "the closest race",
-}
 PULL = r"\text{pull}"
+ENTRY = "one_entry"
+"""The state that holds the place of the chosen weight in its tensor."""
+
 SLIPS = {
     "twice": ("Decay applied twice", "as from an algorithm box printed without its colours: λ in the gradient **and** "
               "on the weight"),
@@ -37,6 +36,7 @@ SLIPS = {
 
 def body(experiment: Experiment) -> None:
     run = _ui.trained(experiment)
+    opened(run)
     places = st.columns([3, 3, 5], gap="medium")
     variant, t = chosen_step(run, places[0], places[2])
     step: Anatomy = _ui.replayed(f"step {variant.key} {t}", run, lambda run, see: anatomy(run, variant, t, see))
@@ -54,26 +54,39 @@ def body(experiment: Experiment) -> None:
     right.markdown("\n\n".join([winner(forces, i, name), *story(step, forces)]))
     if step.slips:
         st.markdown(slips(step, i, name))
-    _ui.downloads({
-        "Push and pull": lambda theme: race(forces, i, name),
-        "Pull on every weight": lambda theme: pulls(forces, i, name),
-    })  # fmt: skip
+    pick = st.session_state.one_pick
+    options = {"of": variant.key, "at": str(t), "part": pick if pick in PICKS else str(i)}
+    _exports.exports(
+        [shot_of(f"one_step.{name}", st.session_state.experiment, **options) for name in ("race", "pulls")], experiment
+    )
     _ui.measured(run, [claims.sgd_three_forms, claims.decay_is_a_shrink, claims.adaptive_l2_has_a_rate_a_weight])
     _ui.rules(run.experiment)
+
+
+def opened(run: Run) -> None:
+    """Set the page's selectors as the link of a figure says."""
+    asked, state = _controls.opened_with(), st.session_state
+    if asked.get("of") in run.experiment.variants:
+        state.one_variant = asked["of"]
+    if asked.get("at", "").isascii() and asked.get("at", "").isdecimal():
+        state.one_step = int(asked["at"])
+    pick = asked.get("part", "")
+    if pick in PICKS:
+        state.one_pick = pick
+    elif pick in weights(run.experiment):
+        tensor = next(t for t in named_tensors(run.architecture) if int(pick) in range(t.columns.start, t.columns.stop))
+        state.one_pick, state[ENTRY] = tensor.name, int(pick) - tensor.columns.start
 
 
 def chosen_step(run: Run, place: DeltaGenerator, slider: DeltaGenerator) -> tuple[Variant, int]:
     """The selectors of variant and step."""
     keys, state = list(run.experiment.variants), st.session_state
-    first = next((v for v in run.experiment.chosen if v.where == "gradient"), None)
-    first = first or next((v for v in run.experiment.chosen if v.where != "none"), run.experiment.chosen[0])
     if state.get("one_variant") not in keys:
-        state.one_variant = first.key
+        state.one_variant = first_variant(run.experiment).key
     key = place.selectbox("Variant", keys, format_func=lambda key: VARIANTS[key].title, key="one_variant")
     steps = steps_to_show(run, VARIANTS[key])
     if state.get("one_step") not in steps:
-        wanted = state.get("one_step", run.steps[-1] / 8)
-        state.one_step = min(steps, key=lambda t: abs(t - wanted))
+        state.one_step = nearest(steps, state.get("one_step", opening(run.experiment)))
     if len(steps) == 1:
         slider.caption(f"Step {steps[0]} is the only one to show.")
         return VARIANTS[key], steps[0]
@@ -90,31 +103,11 @@ def chosen_weight(step: Anatomy, run: Run, place: DeltaGenerator) -> int:
     pick = place.selectbox("Weight", list(names), format_func=names.__getitem__, key="one_pick")
     if pick in matrices:
         tensor = matrices[pick]
-        entry = place.number_input(f"Which of its {tensor.size} entries, row by row", 0, tensor.size - 1)
+        last, state = tensor.size - 1, st.session_state
+        state[ENTRY] = min(state.get(ENTRY, 0), last)
+        entry = place.number_input(f"Which of its {tensor.size} entries, row by row", 0, last, key=ENTRY)
         return tensor.columns.start + int(entry)
-    count = run.architecture.weights
-    size, push, pull = (np.nan_to_num(np.abs(a[:count])) for a in (step.before, step.push, step.pull))
-    even = np.minimum(push, pull) / np.maximum(np.maximum(push, pull), 1e-300)
-    by = {"largest": size, "pulled": pull, "pushed": push, "close": size * even * ((step.push * step.pull)[:count] < 0)}
-    return int(by[pick].argmax())
-
-
-def forces_of(step: Anatomy, run: Run) -> Forces:
-    """Push and pull of all weights in the step."""
-    weights = slice(run.architecture.weights)
-    title = f"{step.variant.title}, step {step.t:,}"
-    shrinks = step.shrink[weights]
-    shrink = float(shrinks[0]) if (shrinks == shrinks[0]).all() else 0.0
-    return Forces(
-        step.before[weights], step.push[weights], step.pull[weights], shrink, step.variant.where, title, rate_of(step)
-    )
-
-
-def rate_of(step: Anatomy) -> str:
-    """``Experiment.shrinks_of`` in symbols: what λ on the weight takes off it in the step; s is η_t/η_max."""
-    if not step.variant.shrinks_by_lr:
-        return "λ" if step.experiment.schedule == "constant" else "sλ"
-    return "ηλ/(1 − μ)" if step.variant.uses("shrink_weights", over_momentum=True) else "ηλ"
+    return picked(step, run, pick)
 
 
 def figures(forces: Forces, i: int, name: str) -> list[Picture]:

@@ -6,10 +6,8 @@ from functools import partial
 
 import numpy as np
 import streamlit as st
-import torch
 
-from engine import VARIANTS, Experiment, Run, train
-from engine.bayes import posterior
+from engine import VARIANTS, Experiment, Run
 from engine.charts.bayes import plug_in_field, predictive_field
 from engine.charts.corrections import distance_curves
 from engine.charts.evidence import linear_evidence, logistic_evidence
@@ -18,21 +16,21 @@ from engine.charts.picture import Picture, short
 from engine.charts.prior import data_space, weight_space
 from engine.charts.sparse import coefficients, two_paths
 from engine.claims import prior as claims
-from engine.corrections import far_beyond, journey
-from engine.evidence import evidence
-from engine.measure import window
-from engine.networks import prior_draws
+from engine.corrections import far_beyond
+from engine.figures import Shot
+from engine.figures.prior_views import belief_of, draws_of, evidence_of, journey_of, other_ends, shape_of, sparse_of
 from engine.prior import Fit
 from engine.run import architecture_of
 from engine.scene import Scene, scene, two_weight
-from engine.sparse import sparse
-from pages import _controls, _ui
+from pages import _controls, _exports, _ui
 from pages import _prior_words as words
 
 
 def body(experiment: Experiment) -> None:
     _controls.prior_bar(experiment)
     titles = {key: title for key, (title, _) in VIEWS.items()}
+    if asked := SHOWN_IN.get(_controls.opened_with().get("figure", "")):
+        st.session_state.prior_view = asked
     chosen = st.segmented_control("Show", list(titles), format_func=titles.__getitem__, default="fit", key="prior_view")
     run = _ui.trained(far_beyond(experiment) if chosen == "ends" else experiment)
     _, view = VIEWS[chosen or "fit"]
@@ -45,22 +43,22 @@ def fit(run: Run, view: Scene) -> None:
     _ui.play(run, "prior", lambda: [weight_space(view), data_space(view)], fields=False)
     say(story(view))
     st.markdown(table(view))
-    _ui.downloads({"Weight space": lambda theme: weight_space(view), "Data space": lambda theme: data_space(view)})
+    export(run, "fit")
     _ui.measured(run, [claims.map_is_sklearn, claims.penalty_ends_at_map, claims.momentum_ends_at_less])
 
 
 def predictive(run: Run, view: Scene) -> None:
     """What the MAP predicts beside what the whole posterior does."""
-    x, y = run.data.x_train, run.data.y_train
     try:
-        belief = posterior(x, y, view.map, view.weight_decay)
+        belief = belief_of(view)
     except ValueError as error:
         st.info(str(error))
         return
     still(
         run,
         "predictive",
-        {"MAP alone": partial(plug_in_field, run, belief), "Averaged": partial(predictive_field, run, belief)},
+        "predictive",
+        [partial(plug_in_field, run, belief), partial(predictive_field, run, belief)],
         words.predictive(view, belief),
     )
     _ui.measured(run, [claims.predictive_is_average])
@@ -69,31 +67,28 @@ def predictive(run: Run, view: Scene) -> None:
 def networks(run: Run, view: Scene) -> None:
     """Networks of the sidebar's shape, drawn from priors of several widths."""
     asked = st.session_state.experiment
-    shape, data = architecture_of(asked), run.data
-    shown = window(data)
-    drawn = _ui.shared(f"networks {shape}", run, lambda: prior_draws(shape, shown.x, shown.y, asked.seed))
-    name = words.shape_of(asked)
+    shape = architecture_of(asked)
+    drawn = _ui.shared(f"networks {shape}", run, lambda: draws_of(asked, run))
     still(
         run,
+        "networks",
         f"networks {shape}",
-        {"Prior predictive": partial(prior_networks, drawn, name)},
+        [partial(prior_networks, drawn, shape_of(asked))],
         words.networks(drawn, asked),
     )
 
 
 def width(run: Run, view: Scene) -> None:
     """Evidence over σ, for the logistic and for the linear model."""
-    found = _ui.shared("evidence", run, lambda: evidence(run.data.x_train, run.data.y_train, view.sigma))
+    found = _ui.shared("evidence", run, lambda: evidence_of(view))
     if isinstance(found, str):
         st.info(found)
         return
     still(
         run,
         "evidence",
-        {
-            "Evidence, logistic": partial(logistic_evidence, found, view.sigma),
-            "Evidence, linear": partial(linear_evidence, found, view.sigma),
-        },
+        "evidence",
+        [partial(logistic_evidence, found, view.sigma), partial(linear_evidence, found, view.sigma)],
         words.width(view, found),
     )
     _ui.measured(run, [claims.linear_evidence_is_exact, claims.peak_is_mackays])
@@ -101,17 +96,15 @@ def width(run: Run, view: Scene) -> None:
 
 def laplace(run: Run, view: Scene) -> None:
     """The L1 penalty's path beside the L2 penalty's."""
-    found = _ui.shared("sparse", run, lambda: sparse(run.data.x_train, run.data.y_train, view.weight_decay))
+    found = _ui.shared("sparse", run, lambda: sparse_of(view))
     if isinstance(found, str):
         st.info(found)
         return
     still(
         run,
+        "l1",
         "sparse",
-        {
-            "L1 and L2 paths": partial(two_paths, view, found),
-            "Weights over lambda": partial(coefficients, found, view.weight_decay),
-        },
+        [partial(two_paths, view, found), partial(coefficients, found, view.weight_decay)],
         words.laplace(view, found),
     )
     _ui.measured(run, [claims.l1_slopes])
@@ -122,36 +115,31 @@ def ends(run: Run, view: Scene) -> None:
     if not view.map.finite:
         st.info(view.map.why)
         return
-    found = _ui.shared("journey", run, lambda: journey(run, partial(train, dtype=torch.float64)))
-    marks = {"MAP at (1−μ)λ": found.momentum_end.w} if found.momentum_end.finite else {}
-    if found.box is not None:
-        marks["box"] = found.box[:2]
-    pictures: dict[str, Callable[[], Picture]] = {
-        "Distance from the MAP": partial(distance_curves, found),
-        "Weight space, long run": partial(weight_space, view, marks),
-        "Data space, long run": partial(data_space, view),
-    }
-    _ui.play(run, "ends", lambda: [make() for make in pictures.values()], fields=False)
+    found = _ui.shared("journey", run, lambda: journey_of(run))
+    _ui.play(
+        run,
+        "ends",
+        lambda: [distance_curves(found), weight_space(view, other_ends(found)), data_space(view)],
+        fields=False,
+    )
     say(words.ends(found, view))
-    export(pictures)
+    export(run, "ends")
     _ui.measured(run, [claims.map_is_sklearn, claims.penalty_ends_at_map, claims.momentum_ends_at_less])
 
 
-def still(run: Run, name: str, pictures: dict[str, Callable[[], Picture]], lines: list[str]) -> None:
+def still(run: Run, view: str, name: str, pictures: list[Callable[[], Picture]], lines: list[str]) -> None:
     """Show pictures that do not follow the training, so without its slider; say what they show, offer them as files."""
     last = replace(run, steps=run.steps[-1:], film=run.film[-1:])
-    _ui.play(last, name, lambda: [make() for make in pictures.values()], fields=False)
+    _ui.play(last, name, lambda: [make() for make in pictures], fields=False)
     say(lines)
-    export(pictures)
+    export(run, view)
 
 
-def export(pictures: dict[str, Callable[[], Picture]]) -> None:
-    _ui.downloads({name: partial(_in_both, make) for name, make in pictures.items()})
-
-
-def _in_both(make: Callable[[], Picture], theme: str) -> Picture:
-    """These pictures hold both themes."""
-    return make()
+def export(run: Run, view: str) -> None:
+    """The figures of a view as files."""
+    shared = st.session_state.experiment
+    shots = [Shot(f"prior.{name}", shared) for name, shown_in in SHOWN_IN.items() if shown_in == view]
+    _exports.exports(shots, run.experiment)
 
 
 def say(lines: list[str]) -> None:
@@ -217,5 +205,21 @@ VIEWS: dict[str, tuple[str, Callable[[Run, Scene], None]]] = {
     "ends": ("Who reaches the MAP", ends),
 }
 """Views of the page: title, and what draws it from the page's run and its scene."""
+
+SHOWN_IN = {
+    "weights": "fit",
+    "data": "fit",
+    "plug_in": "predictive",
+    "averaged": "predictive",
+    "networks": "networks",
+    "evidence": "evidence",
+    "linear_evidence": "evidence",
+    "paths": "l1",
+    "coefficients": "l1",
+    "distance": "ends",
+    "weights_long": "ends",
+    "data_long": "ends",
+}
+"""The view of each figure, in the order in which the view shows them."""
 
 _ui.page("What does λ believe about the weights?", body, two_weight)

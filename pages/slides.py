@@ -62,12 +62,13 @@ def ready() -> None:
 def documents(theme: str) -> None:
     """The whole deck in each kind of document."""
     entries = [card.entry for card in _deck.cards()]
+    known = [_exports.known_map(entry) for entry in entries]
     title = entries[0].title or (TITLE if len(entries) == len(LECTURE) else PLAIN)
     for column, (kind, form) in zip(st.columns(3), DECK_FORMATS.items(), strict=True):
         if column.button(f"{form.title}, {len(entries)} slides", key=f"deck_{kind}", width="stretch"):
             name = f"weight-decay-{theme}.{form.suffix}"
             base = _exports.base_url()
-            _exports.make(form, name, export_deck, kind, entries, theme, base, title, progress=True)
+            _exports.make(form, name, export_deck, kind, entries, theme, base, title, known, progress=True)
     _exports.save()
 
 
@@ -100,11 +101,13 @@ def thumbnail(place: DeltaGenerator, card: _deck.Card, theme: str) -> None:
     entry = card.entry
     place.caption("Drawing …")
 
+    known = _exports.known_map(entry)
+
     def work() -> bytes:
-        return STUDIO.make(preview, entry, theme, pulse=_ui.pulse, who=_ui.visitor())
+        return STUDIO.make(preview, entry, theme, known, pulse=_ui.pulse, who=_ui.visitor())
 
     try:
-        place.image(_ui.THUMBNAILS.get((entry, theme), work, _ui.pulse))
+        place.image(_ui.THUMBNAILS.get((entry, theme, known.models if known else 0), work, _ui.pulse))
     except (StudioError, ValueError) as error:
         place.error(str(error))
 

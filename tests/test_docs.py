@@ -78,7 +78,7 @@ bundle = alt.Chart.from_dict(picture.standalone("dark"))._repr_mimebundle_()
 assert "image/png" in (bundle[0] if isinstance(bundle, tuple) else bundle)
 png = Path("norms.png").read_bytes()
 assert png[:4] == b"\\x89PNG" and [int.from_bytes(png[at:at + 4]) for at in (16, 20)] == [1920, 1080]
-assert b"<svg" in Path("norms-dark.svg").read_bytes() and Path("lambda.png").stat().st_size > 10_000
+assert b"<svg" in Path("layer.svg").read_bytes() and Path("lambda.png").stat().st_size > 10_000
 assert len(pd.read_parquet("seeds.parquet")) == 10 * len(Experiment().variants)
 """
 """What must hold after the last snippet."""

@@ -11,9 +11,9 @@ LECTURE: tuple[str, ...] = (
     "&title=With+a+Gaussian+prior%2C+L2+is+the+MAP+estimate",
     "/coupling?v=1&figure=apart&title=Under+Adam%2C+L2+is+no+longer+decay",
     "/coupling?v=1&figure=rates&part=Adam&title=Through+Adam%2C+large+gradients+are+decayed+least",
-    "/norms?v=1&figure=norms&title=Decay+keeps+the+weights+from+growing",
+    "/norms?v=1&figure=norms&title=Decay+holds+the+weights+down",
     "/?v=1&figure=over_lambda&title=Too+little+overfits%2C+too+much+underfits",
-    "/what_to_decay?v=1&figure=losses&title=Usually+only+weight+matrices+decay",
+    "/what_to_decay?v=1&figure=gains&title=Usually+only+weight+matrices+decay%3A+here+is+why",
     "/two_decays?v=1&schedule=cosine&figure=alone&title=Learning-rate+decay+is+another+thing%2C+and+it+decays+the+decay",
 )
 """Permalinks, each with its own title."""

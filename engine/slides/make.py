@@ -65,18 +65,38 @@ def export(kind: str, entry: Entry, theme: str, base: str = "", known: Landscape
     Raises:
         ValueError: the figure cannot be drawn for this experiment; the message says why.
     """
-    if known is not None:
-        remember(known)
+    use([known])
     return FIGURE_FORMATS[kind].of(entry.slide(theme, base))
 
 
-def preview(entry: Entry, theme: str) -> bytes:
+def use(known: Sequence[Landscape | None]) -> None:
+    """Take λ × η maps as they are instead of training them.
+
+    Raises:
+        ValueError: one of them has nothing yet.
+    """
+    for landscape in known:
+        if landscape is None:
+            continue
+        if not landscape.done:
+            raise ValueError("This λ × η map is not trained yet: open it on page 8, and come back.")
+        remember(landscape)
+
+
+def preview(entry: Entry, theme: str, known: Landscape | None = None) -> bytes:
     """A figure's slide as a small PNG, 480 × 270."""
+    use([known])
     return render.to_png(entry.slide(theme), scale=0.5)
 
 
 def export_deck(
-    kind: str, entries: Sequence[Entry], theme: str, base: str = "", title: str = "", progress: Progress | None = None
+    kind: str,
+    entries: Sequence[Entry],
+    theme: str,
+    base: str = "",
+    title: str = "",
+    known: Sequence[Landscape | None] = (),
+    progress: Progress | None = None,
 ) -> bytes:
     """A deck as a file.
 
@@ -86,11 +106,13 @@ def export_deck(
         theme: "light" or "dark".
         base: scheme and host of the permalinks.
         title: of the document.
+        known: λ × η maps, as far as they are trained.
         progress: told how many slides are made, and of how many.
 
     Raises:
         ValueError: a figure cannot be drawn; the message says which slide and why.
     """
+    use(known)
     tell = progress or (lambda done, total: None)
     slides: list[Slide] = []
     for number, entry in enumerate(entries, 1):

@@ -68,6 +68,19 @@ def slide_of(shot: Shot, theme: str = "light", base: str = "", title: str = "", 
     )
 
 
+def slide_alone(picture: Picture, theme: str = "light", title: str = "", caption: str = "") -> Slide:
+    """The slide of a picture that is no figure of the playground, without a footer.
+
+    Args:
+        picture: as a function of engine.charts makes it.
+        theme: "light" or "dark".
+        title: in place of the picture's own.
+        caption: a line or two under it.
+    """
+    rows = [{"data": name, **row} for name, rows in picture.data.items() for row in rows]
+    return Slide(title or picture.title, caption, picture, "", "", picture.alt, theme, pd.DataFrame(rows))
+
+
 def bounded(text: str, longest: int) -> str:
     """Text of one line: printable characters and single spaces, at most so many."""
     clean = " ".join("".join(c if c.isprintable() or c == JOINER else " " for c in text).split())

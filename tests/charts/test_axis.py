@@ -8,7 +8,8 @@ import pytest
 from engine import Experiment
 from engine.axis import train_axis
 from engine.charts.axis import axis_film, u_curves
-from engine.charts.export import to_png
+from engine.slides.render import to_png
+from engine.slides.slide import slide_alone
 
 SMALL = Experiment(points=20, hidden=(4,), steps=300, variants=("sgd", "sgd_l2", "sgdw", "l1"))
 
@@ -59,4 +60,4 @@ def test_curves_have_a_gap_where_a_variant_diverged_and_names_at_the_end(axis):
 
 def test_the_curves_can_be_exported(axis):
     for picture in u_curves(axis):
-        assert to_png(picture, "light").startswith(b"\x89PNG")
+        assert to_png(slide_alone(picture), 0.5).startswith(b"\x89PNG")

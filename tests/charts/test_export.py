@@ -11,12 +11,13 @@ from PIL import Image
 from engine import VARIANTS, Experiment, train
 from engine.charts.boundary import signature
 from engine.charts.curves import loss_curves, norm_curves
-from engine.charts.export import to_png, to_svg
 from engine.charts.prior import data_space, weight_space
 from engine.charts.theme import PALETTE
 from engine.charts.weights import weight_histogram, weight_paths
 from engine.measure import free_decay_curves, histogram, weight_trajectories
 from engine.scene import scene, two_weight
+from engine.slides.render import to_png, to_svg
+from engine.slides.slide import slide_alone
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,14 @@ NAMES = ["signature", "losses", "norms", "paths", "histogram", "weight_space", "
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", NAMES)
 def test_png_has_the_promised_pixels_and_is_not_blank(pictures, name, theme):
-    image = Image.open(io.BytesIO(to_png(pictures[name], theme)))
+    image = Image.open(io.BytesIO(to_png(slide_alone(pictures[name], theme))))
     assert image.size == (1920, 1080)
     assert len(image.convert("RGB").resize((96, 54)).getcolors(96 * 54)) > 30
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_svg_keeps_text_as_text(pictures, name):
-    root = ET.fromstring(to_svg(pictures[name]).decode())
+    root = ET.fromstring(to_svg(slide_alone(pictures[name])).decode())
     assert root.get("width") == "960"
     assert root.get("height") == "540"
     texts = " ".join("".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text"))
@@ -61,7 +62,7 @@ def test_svg_keeps_text_as_text(pictures, name):
 
 
 def test_dark_export_swaps_the_palette(pictures):
-    light, dark = (to_svg(pictures["norms"], theme).decode() for theme in ("light", "dark"))
+    light, dark = (to_svg(slide_alone(pictures["norms"], theme)).decode() for theme in ("light", "dark"))
     assert PALETTE["light"]["weight"].lower() in light.lower()
     assert PALETTE["light"]["weight"].lower() not in dark.lower()
     assert PALETTE["dark"]["weight"].lower() in dark.lower()
@@ -81,7 +82,7 @@ def test_signature_of_a_diverged_run_of_every_variant_says_so():
     diverged = [key for key, step in run.diverged.items() if step is not None]
     assert diverged
     assert signature(run).alt.count("diverged at step") == len(diverged)
-    assert Image.open(io.BytesIO(to_png(signature(run)))).size == (1920, 1080)
+    assert Image.open(io.BytesIO(to_png(slide_alone(signature(run))))).size == (1920, 1080)
 
 
 def test_a_diverged_curve_does_not_flatten_the_others():

@@ -14,7 +14,6 @@ from engine.bayes import posterior
 from engine.charts.bayes import plug_in_field, predictive_field
 from engine.charts.corrections import distance_curves
 from engine.charts.evidence import linear_evidence, logistic_evidence
-from engine.charts.export import to_png
 from engine.charts.networks import prior_networks
 from engine.charts.prior import weight_space
 from engine.charts.sparse import coefficients, two_paths
@@ -24,6 +23,8 @@ from engine.evidence import evidence
 from engine.mlp import Architecture
 from engine.networks import prior_draws
 from engine.scene import scene, two_weight
+from engine.slides.render import to_png
+from engine.slides.slide import slide_alone
 from engine.sparse import sparse
 
 train64 = partial(train, dtype=torch.float64)
@@ -67,7 +68,7 @@ def test_the_data_are_those_that_the_spec_names(pictures, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_png_is_not_blank(pictures, name):
-    image = Image.open(io.BytesIO(to_png(pictures[name], "light", 1)))
+    image = Image.open(io.BytesIO(to_png(slide_alone(pictures[name]), 1)))
     assert image.size == (960, 540)
     assert len(image.convert("RGB").resize((96, 54)).getcolors(96 * 54)) > 30
 
@@ -83,7 +84,7 @@ def test_fields_are_painted_in_the_colours_of_the_theme(pictures, name):
         return min(float((np.abs(pixels - colour).max(axis=2) < 16).mean()) for colour in strong)
 
     for theme, other in (("light", "dark"), ("dark", "light")):
-        png = to_png(pictures[name], theme, 0.5)
+        png = to_png(slide_alone(pictures[name], theme), 0.5)
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
         assert share(pixels, theme) > 0.01
         assert share(pixels, theme) > 4 * share(pixels, other)

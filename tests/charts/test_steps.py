@@ -9,13 +9,15 @@ import torch
 
 from engine import VARIANTS, Experiment, train_many
 from engine.charts.boundary import slide
-from engine.charts.export import to_svg
 from engine.charts.film import film, reel
 from engine.charts.groups import Curve, choice_curves
 from engine.charts.steps import Forces, pulls, race, tally
 from engine.charts.table import Cell, Line, Table
 from engine.measure import GRID, boundary_logits, window
+from engine.slides.render import to_svg
+from engine.slides.slide import slide_alone
 from tests.charts.test_film import unpack
+from tests.slides.drawing import plain
 
 BEFORE = np.array([1.0, -1.0, 1.0, -1.0, 0.1, 0.5, 0.0])
 PUSH = np.array([0.3, -0.3, 0.1, 0.1, -0.3, 0.01, 0.2])
@@ -65,7 +67,7 @@ def test_still_weights_and_lost_ones_have_a_picture():
             json.dumps(picture.data, allow_nan=False)
             assert picture.data["frame"][0]["x"] < picture.data["frame"][1]["x"]
             assert picture.data["frame"][0]["y"] < picture.data["frame"][1]["y"]
-            to_svg(picture)
+            to_svg(slide_alone(picture))
 
 
 @pytest.mark.parametrize("make", [race, pulls])
@@ -119,8 +121,9 @@ def test_a_table_of_two_runs_shows_each_its_own_field(table):
 
 
 def test_a_table_is_a_slide_with_its_question(table):
-    svg = to_svg(slide(table, "What should decay?")).decode()
-    assert "What should decay? Step 20" in svg
+    picture = slide(table, "What should decay?")
+    assert picture.title == "What should decay? Step 20"
+    svg = plain(to_svg(slide_alone(picture)))
     for cell in table.cells:
         assert f"test loss {cell.run.series('test_loss')['adamw'][-1]:.2f}" in svg
     assert "max|Δw|" not in svg

@@ -18,7 +18,7 @@ HOSTILE = ["<script>alert(1)</script>", "=1+1", "$x$ **b** `c` [l](javascript:al
 
 
 def opened(page: str, slides: list[str] | None = None, **query: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "pages" / page), default_timeout=120)
+    at = AppTest.from_file(str(ROOT / page), default_timeout=120)
     for name, value in {"steps": "30", **query}.items():
         at.query_params[name] = value
     if slides:
@@ -63,13 +63,13 @@ PIXEL = bytes.fromhex(
 
 
 def test_an_empty_deck_says_how_to_fill_it():
-    at = opened("slides.py")
+    at = opened("pages/slides.py")
     assert "No slides yet" in at.info[0].value
     assert links_of(at) == []
 
 
 def test_figures_are_added_moved_reworded_and_removed():
-    at = opened("slides.py", seed="7")
+    at = opened("pages/slides.py", seed="7")
     for key in ("boundaries.losses", "norms.norms"):
         at.selectbox(key="deck_new").select(key)
         ran(at)
@@ -95,7 +95,7 @@ def test_figures_are_added_moved_reworded_and_removed():
 
 def test_the_address_holds_the_deck_and_opens_it():
     slides = ["/norms?v=1&figure=layers&part=2&title=A+%3Cb%3E&caption=%3D1%2B1", "/?v=1&seed=4&figure=table&at=100"]
-    at = opened("slides.py", slides)
+    at = opened("pages/slides.py", slides)
     assert not at.warning
     assert links_of(at) == slides
     assert at.session_state.written["slide"] == slides
@@ -104,7 +104,7 @@ def test_the_address_holds_the_deck_and_opens_it():
 def test_what_a_links_slides_cannot_be_is_named_and_the_rest_stays():
     good = "/?v=1&figure=norms"
     bad = ["/nowhere?v=1", "/norms?v=1&figure=nonsense", "/?v=1&figure=norms&part=3&steps=nan", "http://["]
-    at = opened("slides.py", [good, *bad, *[good] * MOST])
+    at = opened("pages/slides.py", [good, *bad, *[good] * MOST])
     said = at.warning[0].value
     for named in ("Slide 2: No page", "Slide 3", "`nonsense`", "Slide 4", "`steps=nan`", "first 40 are taken"):
         assert named in said
@@ -114,7 +114,7 @@ def test_what_a_links_slides_cannot_be_is_named_and_the_rest_stays():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_words_come_back_from_the_address_as_they_were(text):
-    at = opened("slides.py", ["/?v=1&figure=norms"])
+    at = opened("pages/slides.py", ["/?v=1&figure=norms"])
     number = at.session_state.deck[0].number
     at.text_input(key=f"title_{number}").set_value(text)
     ran(at)
@@ -124,7 +124,7 @@ def test_words_come_back_from_the_address_as_they_were(text):
 
 
 def test_the_lecture_has_ten_slides_and_asks_for_ten_pictures(drawn):
-    at = opened("slides.py")
+    at = opened("pages/slides.py")
     at.button(key="deck_lecture").click()
     ran(at)
     assert links_of(at) == [read_entry(link)[0].link for link in LECTURE]
@@ -138,7 +138,7 @@ def test_the_lecture_has_ten_slides_and_asks_for_ten_pictures(drawn):
 
 @pytest.mark.parametrize("page", sorted({figure.page for figure in FIGURES.values()}))
 def test_the_menu_of_every_page_offers_its_figures(page, drawn):
-    at = opened(f"{page}.py")
+    at = opened(f"pages/{page}.py")
     at.button(key="export_open").click()
     ran(at)
     link = link_of(at)
@@ -149,19 +149,6 @@ def test_the_menu_of_every_page_offers_its_figures(page, drawn):
     assert urlsplit(link).path.strip("/") == ("" if page == "boundaries" else page)
     options = at.selectbox(key="export_figure").options
     assert len(set(options)) == len(options) >= 2
-    at.button(key="export_svg").click()
-    at.session_state.export_asked = {"figure": 0}
-    ran(at)
-
-
-def test_a_figure_is_added_to_the_deck_from_its_menu():
-    at = opened("norms.py")
-    at.session_state.export_asked = {"figure": 1, "step": 30, "weight_decay": None}
-    ran(at)
-    at.button(key="export_add").click()
-    at.session_state.export_asked = {"figure": 1, "step": 30, "weight_decay": None}
-    ran(at)
-    assert links_of(at) == ["/norms?v=1&steps=30&figure=layers"]
 
 
 @pytest.mark.parametrize(
@@ -175,30 +162,30 @@ def test_a_figure_is_added_to_the_deck_from_its_menu():
     ],
 )
 def test_a_figures_own_button_asks_for_what_is_on_screen(asked, link):
-    at = opened("boundaries.py")
+    at = opened("pages/boundaries.py")
     at.session_state.export_asked = asked
     ran(at)
     assert link_of(at) == link
 
 
 def test_a_link_of_a_figure_opens_its_view():
-    at = opened("norms.py", figure="box")
+    at = opened("pages/norms.py", figure="box")
     assert at.session_state.view == "box"
     assert not at.warning
-    at = opened("prior.py", figure="evidence")
-    assert at.session_state.prior_view == "width"
-    at = opened("one_step.py", figure="race", of="adamw", at="10", part="close")
+    at = opened("pages/prior.py", figure="evidence")
+    assert at.session_state.prior_view == "evidence"
+    at = opened("pages/one_step.py", figure="race", of="adamw", at="10", part="close")
     state = at.session_state
     assert (state.one_variant, state.one_step, state.one_pick) == ("adamw", 10, "close")
-    at = opened("what_to_decay.py", figure="losses", of="sgdw", norm="0")
+    at = opened("pages/what_to_decay.py", figure="losses", of="sgdw", norm="0")
     assert at.session_state.decayed_variants == ["sgdw"]
     assert at.session_state.with_norm is False
-    at = opened("map.py", figure="left", of="sgd_l2,sgdw")
+    at = opened("pages/map.py", figure="left", of="sgd_l2,sgdw")
     assert (at.session_state.map_left, at.session_state.map_right) == ("sgd_l2", "sgdw")
 
 
 def test_every_slide_of_the_deck_has_a_number_of_its_own():
-    at = opened("slides.py", ["/?v=1&figure=norms"] * 5)
+    at = opened("pages/slides.py", ["/?v=1&figure=norms"] * 5)
     numbers = [card.number for card in at.session_state.deck]
     assert len(set(numbers)) == 5
     assert _deck.MOST == MOST
