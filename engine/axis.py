@@ -14,6 +14,9 @@ from engine.knobs import Number
 from engine.run import Run
 from engine.train import train_many
 
+BUDGET = 1e11
+"""Largest cost of a whole axis that a visitor may ask for: two or three seconds on two cores."""
+
 THREADS = 2
 """Blocks of models that are trained at a time."""
 
@@ -50,6 +53,11 @@ def at_lambda(experiment: Experiment, weight_decay: float) -> Experiment:
 def anywhere(experiment: Experiment) -> Experiment:
     """The same for all experiments that share an axis."""
     return at_lambda(experiment, lambdas()[-1])
+
+
+def affordable(experiment: Experiment) -> bool:
+    """Whether the whole axis of an experiment is within BUDGET."""
+    return len(lambdas()) * anywhere(experiment).cost <= BUDGET
 
 
 def train_axis(

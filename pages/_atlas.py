@@ -18,9 +18,15 @@ from engine.charts.theme import PALETTE, config
 _HERE = Path(__file__).parent
 _SIDE = """
 <section>
-  <div class="map" tabindex="0" role="application" aria-roledescription="map"></div>
+  <div class="frame">
+    <div class="map" tabindex="0" role="application" aria-roledescription="map"></div>
+    <button type="button" class="export">Export</button>
+  </div>
   <p></p>
-  <div class="curve" role="img"></div>
+  <div class="frame">
+    <div class="curve" role="img"></div>
+    <button type="button" class="export">Export</button>
+  </div>
 </section>
 """
 _HTML = f"""
@@ -54,7 +60,9 @@ def packed(sides: list[dict[str, Any]], **more: Any) -> bytes:
     return zlib.compress(text.encode(), 1)
 
 
-def show(key: str, own: dict[str, Any], pictures: bytes, on_cell: Callable[[], None]) -> None:
+def show(
+    key: str, own: dict[str, Any], pictures: bytes, on_cell: Callable[[], None], on_export: Callable[[], None]
+) -> None:
     """Show a map; one on screen is updated in place.
 
     Args:
@@ -63,9 +71,11 @@ def show(key: str, own: dict[str, Any], pictures: bytes, on_cell: Callable[[], N
             ``here`` the places of the experiment on both maps.
         pictures: what all visitors share, as ``packed`` makes it.
         on_cell: called when a cell is opened; the cell is in ``st.session_state.map.cell``.
+        on_export: called when a picture's export button is pressed; which one is in ``st.session_state.map.export``:
+            0 and 1 are the maps, 2 and 3 their curves.
     """
     header = json.dumps({"key": key, **own}, separators=(",", ":")).encode()
-    _component(key="map", data=struct.pack("<I", len(header)) + header + pictures, on_cell_change=on_cell)
+    _component(key="map", data=struct.pack("<I", len(header)) + header + pictures, on_cell_change=on_cell, on_export_change=on_export)
 
 
 def _chart(picture: Picture) -> dict[str, Any]:

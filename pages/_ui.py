@@ -13,7 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from engine import Experiment, Run, train_many
-from engine.axis import anywhere, lambdas, train_axis
+from engine.axis import affordable, anywhere, lambdas, train_axis
 from engine.charts import Picture
 from engine.charts.axis import axis_film
 from engine.charts.film import film, reel
@@ -34,9 +34,6 @@ REELS = Shelf(200)
 AXES = Shelf(100)
 AXIS_PATIENCE = 45.0
 """Seconds that a page waits for a λ axis behind everybody's pictures before it comes to its end without."""
-
-AXIS_BUDGET = 1e11
-"""Largest cost of a whole λ axis that is trained behind the picture: two or three seconds on two cores."""
 
 COARSE = Shelf(5, lambda tiles: 100_000)
 ATLASES = Shelf(10)
@@ -239,7 +236,7 @@ def lambda_axis(exp: Experiment) -> None:
         return
     line = st.empty()
     tell = _now_and_then(line.progress)
-    if len(lambdas()) * shared_by_all.cost > AXIS_BUDGET:
+    if not affordable(shared_by_all):
         line.caption("The whole λ axis is more than this page trains at once: fewer steps, points or units allow it.")
         return
 

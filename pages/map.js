@@ -7,6 +7,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   let atlas = atlases.get(parentElement);
   if (!atlas) atlases.set(parentElement, (atlas = new Atlas(parentElement)));
   atlas.open = (cell) => setTriggerValue("cell", cell);
+  atlas.export = (figure) => setTriggerValue("export", { figure });
   atlas.take(data);
   return () => atlas.root.isConnected || atlas.clear();
 }
@@ -75,6 +76,8 @@ class Side {
     this.map = section.querySelector(".map");
     this.curve = section.querySelector(".curve");
     this.words = section.querySelector("p");
+    section.querySelectorAll(".export").forEach((button, i) =>
+      button.addEventListener("click", () => atlas.export(2 * i + number)));
     this.views = {};
     this.texts = {};
     this.map.addEventListener("pointermove", (event) => this.point(this.under(event)));

@@ -102,6 +102,8 @@ def watched(experiment: Experiment, chosen: Map) -> None:
 
     @st.fragment(run_every=REFRESH if active else None)
     def picture() -> None:
+        if st.session_state.pop("export_pressed", False):
+            st.rerun()  # the menu opens with the page, not with a picture that is soon drawn again
         if st.session_state.pop("cell_opened", False):
             st.switch_page("pages/boundaries.py")
         look(chosen.landscape.plan, chosen)
@@ -164,7 +166,7 @@ def draw(experiment: Experiment, landscape: Landscape) -> None:
         "here": [here_rows(v, here(experiment, v)) for v in plan.variants],
         "pair": " ".join(plan.pair),
     }
-    _atlas.show(f"map:{hash(version) & 0xFFFFFFFF:08x}", own, pictures, partial(open_cell, experiment, plan))
+    _atlas.show(f"map:{hash(version) & 0xFFFFFFFF:08x}", own, pictures, partial(open_cell, experiment, plan), export)
     st.caption(described(plan))
     for line in story(landscape, rows):
         st.markdown(line)
@@ -206,6 +208,11 @@ def open_cell(experiment: Experiment, plan: Plan) -> None:
     _controls.load(replace(experiment, **own))
     st.session_state.cell_opened = True
     MAPS.leave(_ui.visitor())
+
+
+def export() -> None:
+    """A figure's own export button."""
+    st.session_state.export_asked, st.session_state.export_pressed = st.session_state["map"].export, True
 
 
 def shots(pair: tuple[str, str], landscape: Landscape) -> list[Shot]:

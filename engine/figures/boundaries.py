@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from engine.axis import Axis, anywhere, train_axis
+from engine.axis import Axis, affordable, anywhere, train_axis
 from engine.charts.axis import u_curves
 from engine.charts.boundary import signature
 from engine.charts.curves import loss_curves, norm_curves
@@ -16,6 +16,9 @@ from engine.experiment import Experiment
 from engine.figures.figure import Panel, Shot, figure, trained
 from engine.measure import EQUAL, pair_difference, pairs
 from engine.run import Run
+
+MOST = 6
+"""Variants that one sentence names."""
 
 
 def any_step(experiment: Experiment) -> list[str]:
@@ -56,11 +59,11 @@ def table_words(run: Run, step: int) -> str:
     for l2, decay in pairs(run):
         apart = float(pair_difference(run, l2, decay, slice(frame, frame + 1))[0])
         sign = "=" if apart <= EQUAL else "≠"
-        found.append(
-            f"{l2.title} {sign} {decay.title}: test loss {loss[l2.key]} and {loss[decay.key]}, max|Δw| {apart:.1g}"
-        )
+        words = f"{l2.title} {sign} {decay.title}: test loss {loss[l2.key]} and {loss[decay.key]}, max|Δw| {apart:.1g}"
+        found.append((apart, words))
     if found:
-        return "; ".join(found)
+        shown = found if len(found) < 3 else [min(found), max(found)]
+        return "; ".join(words for _, words in shown)
     return f"Test loss at step {step:,}: " + ", ".join(f"{v.title} {loss[v.key]}" for v in run.experiment.chosen)
 
 
@@ -117,9 +120,9 @@ def norms_words(run: Run) -> str:
         return "Every variant diverged."
     order = sorted(ends, key=ends.__getitem__, reverse=True)
     start = short(run.metrics["weight_norm"][0, 0])
-    return f"From ‖w‖ = {start} at the start to " + ", ".join(
-        f"{short(ends[key])} ({title(run, key)})" for key in order
-    )
+    shown = order if len(order) <= MOST else [order[0], order[-1]]
+    words = [f"{short(ends[key])} ({title(run, key)})" for key in shown]
+    return f"From ‖w‖ = {start} at the start to {', '.join(words) if shown == order else ' … '.join(words)}"
 
 
 @figure(
@@ -148,7 +151,13 @@ def norms_over_lambda(shot: Shot, theme: str) -> Panel:
 
 @lru_cache(maxsize=2)
 def axis_of(experiment: Experiment) -> Axis:
-    """The whole λ axis of an experiment, the last two kept."""
+    """The whole λ axis of an experiment, the last two kept.
+
+    Raises:
+        ValueError: it is more than is trained at once.
+    """
+    if not affordable(experiment):
+        raise ValueError("The whole λ axis is too much for this experiment: fewer steps, points or units allow it.")
     return train_axis(experiment)
 
 

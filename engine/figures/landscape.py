@@ -132,7 +132,7 @@ def left(shot: Shot, theme: str) -> Panel:
     return map_panel(shot, 0)
 
 
-@figure("map.right", "Right map", "Does the best λ depend on η? The second variant", MAP_NOTES, of=every_pair)
+@figure("map.right", "Right map", "Does the best λ depend on η?", MAP_NOTES, of=every_pair)
 def right(shot: Shot, theme: str) -> Panel:
     return map_panel(shot, 1)
 
@@ -145,7 +145,7 @@ def left_losses(shot: Shot, theme: str) -> Panel:
 @figure(
     "map.right_losses",
     "Losses of the right map",
-    "At which λ is it lowest? The second variant",
+    "At which λ is the test loss lowest?",
     LOSS_NOTES,
     of=every_pair,
 )

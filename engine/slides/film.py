@@ -9,8 +9,8 @@ from functools import partial
 
 from PIL import Image
 
-from engine.axis import at_lambda, train_axis
-from engine.figures.boundaries import table_at
+from engine.axis import anywhere, at_lambda
+from engine.figures.boundaries import axis_of, table_at
 from engine.figures.figure import FIGURES, trained
 from engine.slides.entry import Entry
 from engine.slides.render import to_png
@@ -44,7 +44,7 @@ def frames(entry: Entry, theme: str, over: str, base: str = "") -> tuple[Iterato
         raise ValueError(f"{FIGURES[entry.shot.figure].name} does not move; the table of page 1 does.")
     still = replace(entry, shot=replace(entry.shot, options=())).slide(theme, base)
     if over == "lambda":
-        axis = train_axis(entry.shot.experiment)
+        axis = axis_of(anywhere(entry.shot.experiment))
         runs = [
             replace(axis.run, experiment=at_lambda(axis.run.experiment, value), diverged=gone)
             for value, gone in zip(axis.weight_decays.tolist(), axis.diverged, strict=True)
