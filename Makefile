@@ -11,7 +11,7 @@ BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup develop browser run test check format bench loadtest scale picture clean
+.PHONY: help setup develop browser run test check format bench loadtest scale exports picture clean
 
 help:
 	@echo 'make run       start the playground at http://localhost:$(PORT)   (another port: make run PORT=8600)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench     measure the figures of the README'
 	@echo 'make loadtest  measure a classroom of students against a server'
 	@echo 'make scale     measure maps and sweeps'
+	@echo 'make exports   measure exports beside a visitor who moves a slider'
 	@echo 'make picture   draw the picture of the README'
 	@echo 'make setup     only set up .venv                        (another Python: make setup PYTHON=python3.13)'
 	@echo 'make clean     remove .venv, caches and generated files'
@@ -74,6 +75,9 @@ bench: $(BENCH) browser
 
 loadtest: develop
 	@$(PY) -m bench.loadtest
+
+exports: develop
+	@$(PY) -m bench.exports
 
 scale: develop browser
 	@$(PY) -m bench.scale

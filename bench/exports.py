@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.__main__ import machine
 from bench.latency import ROOT, served
 from bench.loadtest.client import Answer, App, Tab
-from bench.loadtest.process import PROC, Server, _child, pinned
+from bench.loadtest.process import PROC, Server, child_at, pinned
 from bench.loadtest.students import playground, seeded
 from bench.loadtest.table import percentile, problems
 from engine.axis import lambdas
@@ -55,6 +55,14 @@ QUIET = 20.0
 PAUSE = 0.1
 """Seconds between two moves."""
 VALUES = tuple(f"{value:g}" for value in lambdas()[1:])
+
+
+REPORT = ROOT / "bench" / "EXPORTS.md"
+HEAD = """# Exports
+
+{} visitors each ask for a PNG of 1920 × 1080 of an experiment of its own at once, while another moves λ on page 1. Written by
+`make exports`; {}.
+"""
 
 
 @dataclass
@@ -136,8 +144,8 @@ async def exported(url: str, count: int) -> tuple[list[float], list[str]]:
     return [answer.picture for answer in answers if answer.picture is not None], problems(answers)
 
 
-async def measured(server: Server, count: int, quiet: float) -> None:
-    """Measure and print."""
+async def measured(server: Server, count: int, quiet: float) -> list[tuple[str, str]]:
+    """What was measured, and how much."""
     visitor, memory = Visitor(server.url), Memory(server)
     tasks = [asyncio.create_task(visitor.stay())]
     while len(visitor.moves.seen) < 3:  # the first moves are a warm-up
@@ -156,25 +164,28 @@ async def measured(server: Server, count: int, quiet: float) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    print(f"{len(arrived)} of {count} exports, the first after {min(arrived, default=0):.1f} s, all after {took:.1f} s")
-    for kind in ("unseen", "seen"):
+    rows = [
+        ("exports that arrived", f"{len(arrived)} of {count}"),
+        ("the first, and all of them, after", f"{min(arrived, default=0):.1f} s, {took:.1f} s"),
+    ]
+    for kind, name in (("unseen", "that the server has not seen"), ("seen", "that it has seen")):
         quiet_p50, busy_p50 = calm.p50(kind), busy.p50(kind)
-        print(
-            f"slider to picture, λ {kind}: p50 {1e3 * quiet_p50:.0f} ms quiet ({len(getattr(calm, kind))} moves), "
-            f"{1e3 * busy_p50:.0f} ms while exports are made ({len(getattr(busy, kind))}), "
-            f"ratio {busy_p50 / quiet_p50:.2f}"
-        )
+        rows.append((
+            f"another visitor's slider → picture, a λ {name}, p50: quiet, meanwhile, ratio",
+            f"{1e3 * quiet_p50:.0f} ms ({len(getattr(calm, kind))} moves), {1e3 * busy_p50:.0f} ms "
+            f"({len(getattr(busy, kind))} moves), **{busy_p50 / quiet_p50:.2f}**",
+        ))  # fmt: skip
     for name, side in (("the server, with what it keeps of the moves", 0), ("its processes", 1)):
-        print(f"memory of {name}: {before[side]:.0f} MB, at most {memory.peak[side]:.0f}, then {after[side]:.0f}")
-    for problem in sorted({*visitor.problems, *wrong}):
-        print(f"error: {problem}")
+        sizes = f"{before[side]:.0f} MB, {memory.peak[side]:.0f} MB, {after[side]:.0f} MB"
+        rows.append((f"memory of {name}: before, at most, {IDLE + 5:.0f} s after", sizes))
+    return rows + [("error", problem) for problem in sorted({*visitor.problems, *wrong})]
 
 
 @contextmanager
 def anywhere(script: Path) -> Iterator[Server]:
     """A server on whatever cores there are."""
     with served(script) as url:
-        yield Server(url, _child(url.rpartition(":")[2]))
+        yield Server(url, child_at(url.rpartition(":")[2]))
 
 
 def prepared(folder: Path) -> Path:
@@ -188,7 +199,7 @@ def prepared(folder: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure, print, and write the report."""
     parser = argparse.ArgumentParser(prog="python -m bench.exports", description=__doc__.splitlines()[0])
     parser.add_argument("--exports", type=int, default=EXPORTS, help="at once; %(default)s by default")
     parser.add_argument("--quiet", type=float, default=QUIET, help="seconds of moves before; %(default)s by default")
@@ -197,8 +208,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         start = pinned if options.one_core else anywhere
         with start(prepared(Path(folder))) as server:
-            asyncio.run(measured(server, options.exports, options.quiet))
-    print(machine())
+            rows = asyncio.run(measured(server, options.exports, options.quiet))
+    lines = [HEAD.format(options.exports, machine()), "| what | measured |", "|---|---|"]
+    text = "\n".join([*lines, *(f"| {what} | {value} |" for what, value in rows)]) + "\n"
+    print(text)
+    if options.exports == EXPORTS and not options.one_core:
+        REPORT.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

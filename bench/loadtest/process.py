@@ -84,12 +84,12 @@ def pinned(script: Path) -> Iterator[Server]:
         os.sched_setaffinity(0, theirs)  # a new process has its parent's cores
         with served(script) as url:
             os.sched_setaffinity(0, mine)
-            yield Server(url, _child(url.rpartition(":")[2]))
+            yield Server(url, child_at(url.rpartition(":")[2]))
     finally:
         os.sched_setaffinity(0, before)
 
 
-def _child(port: str) -> int:
+def child_at(port: str) -> int:
     """The process that this one has started for a port."""
     for entry in PROC.iterdir():
         if not entry.name.isdigit():

@@ -14,6 +14,6 @@ LECTURE: tuple[str, ...] = (
     "/norms?v=1&figure=norms&title=Decay+holds+the+weights+down",
     "/?v=1&figure=over_lambda&title=Too+little+overfits%2C+too+much+underfits",
     "/what_to_decay?v=1&figure=gains&title=Usually+only+weight+matrices+decay%3A+here+is+why",
-    "/two_decays?v=1&schedule=cosine&figure=alone&title=Learning-rate+decay+is+another+thing%2C+and+it+decays+the+decay",
+    "/two_decays?v=1&schedule=cosine&figure=alone&title=Learning-rate+decay+also+shrinks+the+decay",
 )
 """Permalinks, each with its own title."""
