@@ -60,8 +60,8 @@ VALUES = tuple(f"{value:g}" for value in lambdas()[1:])
 REPORT = ROOT / "bench" / "EXPORTS.md"
 HEAD = """# Exports
 
-{} visitors each ask for a PNG of 1920 × 1080 of an experiment of its own at once, while another moves λ on page 1. Written by
-`make exports`; {}.
+{} visitors each ask for a PNG of 1920 × 1080 of an experiment of its own at once, while another moves λ on page 1.
+Written by `make exports`; {}.
 """
 
 

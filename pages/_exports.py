@@ -115,12 +115,12 @@ def _menu(shots: Sequence[Shot], trained: Experiment) -> None:
     theme = "dark" if right.toggle("Dark", key="export_dark") else "light"
     entry = Entry(shots[place])
     base = base_url()
-    buttons = st.columns(3)
+    buttons = [*st.columns(3), *st.columns(3)]  # two rows, which a phone shows one under the other
     for i, (kind, form) in enumerate(FIGURE_FORMATS.items()):
-        if buttons[i % 3].button(form.title, key=f"export_{kind}", width="stretch"):
+        if buttons[i].button(form.title, key=f"export_{kind}", width="stretch"):
             make(form, file_name(entry.shot, theme, form), export, kind, entry, theme, base, known_map(entry))
     code = script(trained, link=base + entry.link)
-    buttons[2].download_button(
+    buttons[5].download_button(
         "PyTorch code", code, "weight_decay.py", "text/x-python", on_click="ignore", width="stretch"
     )
     if entry.shot.figure == MOVING:
