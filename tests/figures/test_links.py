@@ -124,6 +124,13 @@ def test_a_foreign_link_is_refused_in_a_sentence(link):
         from_link(link)
 
 
+@pytest.mark.parametrize("text", ["9999", "-1", "x", "`<b>`", ""])
+def test_a_value_that_an_option_cannot_have_is_named_and_left_out(text):
+    shot, (notice,) = from_link("/?" + urlencode({"v": "1", "figure": "table", "at": text}))
+    assert shot == Shot("boundaries.table", Experiment())
+    assert f"`at={text.replace('`', '·')}` cannot be used; using 300." in notice
+
+
 def test_an_option_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="cannot have part"):
         shot_of("boundaries.losses", Experiment(), part="1")
