@@ -26,7 +26,7 @@ def axis_film(axis: Axis, key: str) -> bytes:
     places = [_place(axis, i) for i in range(len(axis.weight_decays))]
     extra = {
         "axis": True,
-        "names": [f"λ = {value:g}" for value in axis.weight_decays],
+        "names": [f"λ = {_name(value)}" for value in axis.weight_decays],
         "values": axis.weight_decays.tolist(),
         "notes": [
             [notes(run, [cell.variant if cell else None for cell in row.cells]) for run in places] for row in table.rows
@@ -60,7 +60,7 @@ def _calm(axis: Axis, metric: str) -> Series:
 
 def _over_lambda(axis: Axis, picture: Picture, title: str) -> Picture:
     """The same picture with λ on its axis: the frames stand at equal distances, six a decade, 0 at the left end."""
-    decades = {i: f"{value:g}" for i, value in enumerate(axis.weight_decays) if value == 0 or _is_decade(value)}
+    decades = {i: _name(value) for i, value in enumerate(axis.weight_decays) if value == 0 or _is_decade(value)}
     ticks = {
         "values": list(decades),
         "labelExpr": f"{{{', '.join(f'{i}: {name!r}' for i, name in decades.items())}}}[datum.value]",
@@ -76,6 +76,11 @@ def _over_lambda(axis: Axis, picture: Picture, title: str) -> Picture:
     labels = [{**row, "step": len(axis.weight_decays) - 1} for row in picture.data["labels"]]
     data = {**picture.data, "labels": labels}
     return replace(picture, spec=spec, data=data, alt=picture.alt.replace("over steps", "over λ"), title=title)
+
+
+def _name(value: float) -> str:
+    """A λ as pages write it: 1e-5, without the zero that Python puts before the 5."""
+    return f"{value:g}".replace("e-0", "e-")
 
 
 def _is_decade(value: float) -> bool:

@@ -11,6 +11,7 @@ from contourpy import contour_generator
 from numpy.typing import NDArray
 
 from engine.bayes import Posterior, as_logits, plug_in, predictive
+from engine.charts import key as keys
 from engine.charts.boundary import field_image
 from engine.charts.picture import Picture, Rows, static
 from engine.charts.plane import axes, boundary_ends, point_layer, points_of
@@ -89,7 +90,15 @@ def _field_picture(run: Run, belief: Posterior, averaged: bool) -> Picture:
         + (f", with the lines of {DRAWS} draws of the posterior." if averaged else "."),
         title=f"{title}: P(y=1), contours at 0.1, 0.5 and 0.9",
         square=True,
+        key=_key(title, averaged),
     )
+
+
+def _key(title: str, averaged: bool) -> Rows:
+    """What the lines over a field are."""
+    draws = [keys.line(f"{DRAWS} draws of (w, b)", "quiet", 0.8)] if averaged else []
+    rows = [keys.line("P(y=1) = 0.5", width=3), keys.line("P(y=1) = 0.1 and 0.9", width=1.2)]
+    return [keys.head(title), *rows, *draws, *keys.classes()]
 
 
 def image_layer() -> alt.Chart:

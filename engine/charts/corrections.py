@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.charts.labels import POWER
 from engine.charts.picture import Picture, Rows, numbers, static
 from engine.charts.theme import LIGHT, variant_scales
 from engine.corrections import Journey
@@ -104,5 +105,4 @@ def _spec(note: str) -> dict[str, Any]:
 
 def _log_axis(low: int, high: int, every: int) -> alt.Axis:
     """Powers of ten, small ones as exponents."""
-    power = "datum.value < 0.01 ? '1e−' + format(-log(datum.value) / LN10, '.0f') : format(datum.value, ',~r')"
-    return alt.Axis(values=[10.0**k for k in range(low, high, every)], labelExpr=power)
+    return alt.Axis(values=[10.0**k for k in range(low, high, every)], labelExpr=POWER)

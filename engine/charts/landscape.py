@@ -215,7 +215,7 @@ def _map_spec(key: str, legend: tuple[str, str] | None) -> dict[str, Any]:
 def _legend(low: str, high: str) -> alt.Legend:
     names = f"datum.value == 0 ? '{low}' : '{high}'"
     look: dict[str, Any] = dict(
-        type="gradient", orient="top", direction="horizontal", gradientLength=240, labelLimit=240
+        type="gradient", orient="top", titleOrient="left", direction="horizontal", gradientLength=240, labelLimit=240
     )
     return alt.Legend(title="test loss", values=[0, 1], labelExpr=names, **look)
 

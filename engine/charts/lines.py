@@ -82,10 +82,28 @@ def _labels(steps: NDArray, lines: Sequence[Line], least: float, reach: float, h
         if rows and value - rows[-1]["value"] < 0.004 * span and rows[-1]["tone"] == tone:
             rows[-1]["text"] += f" = {name}"
             continue
-        place = max(value, rows[-1]["place"] + gap) if rows else value
-        rows.append({"step": step, "text": name, "tone": tone, "value": value, "place": place})
-    over = rows[-1]["place"] - bent(reach) if rows else 0.0
-    return [{**row, "place": float(back(row["place"] - max(over, 0.0)))} for row in rows]
+        rows.append({"step": step, "text": name, "tone": tone, "value": value})
+    places = spread([row["value"] for row in rows], gap, bent(least), bent(reach))
+    return [
+        {**row, "value": float(back(row["value"])), "place": float(back(place))}
+        for row, place in zip(rows, places, strict=True)
+    ]
+
+
+def spread(values: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Rising places ``gap`` apart, each as near to its value as the others let it, from ``low`` to ``high``.
+
+    What does not fit goes below ``low``.
+    """
+    blocks: list[tuple[float, int]] = []
+    for i, value in enumerate(values):
+        blocks.append((value - i * gap, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (a, m), (b, n) = blocks.pop(-2), blocks.pop()
+            blocks.append(((a * m + b * n) / (m + n), m + n))
+    starts = [start for start, count in blocks for _ in range(count)]
+    highest = high - gap * (len(values) - 1)
+    return [min(max(start, low), highest) + i * gap for i, start in enumerate(starts)]
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from engine.networks import SHOWN, PriorDraws
 
 HEIGHT = 560
 MARGIN = 0.02
-HEAD, FOOT = 0.2, 0.42
+HEAD, FOOT = 0.3, 0.42
 """Room above and below the panels, in panels."""
 
 

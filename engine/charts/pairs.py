@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.charts.curves import cursor_rule
+from engine.charts.labels import POWER
 from engine.charts.picture import Picture, Rows, numbers, static
 from engine.charts.theme import DASH, LIGHT
 from engine.measure import EQUAL
@@ -62,9 +63,8 @@ def _end_labels(ends: list[tuple[float, str, str, float]], step: int, gap: float
         lowest = math.log10(ZERO) if i == len(places) - 1 else places[i + 1] + gap
         places[i] = max(places[i], lowest)
     return [
-        {"family": family, "step": step, "place": 10**place,
-         "text": f"{name}  {size(value)}"}
-        for place, (_, name, family, value) in zip(places, ends, strict=True)
+        {"family": family, "step": step, "value": end, "place": 10**place, "text": f"{name}  {size(value)}"}
+        for place, (end, name, family, value) in zip(places, ends, strict=True)
     ]  # fmt: skip
 
 
@@ -87,8 +87,7 @@ def _names(pairs: list[tuple[Variant, Variant]]) -> dict[tuple[Variant, Variant]
 def _pair_spec(height: int) -> dict[str, Any]:
     dashes = alt.Scale(domain=list(DASH), range=list(DASH.values()))
     ticks = [ZERO, 1e-15, 1e-12, 1e-9, EQUAL, 1e-3, 1]
-    axis = alt.Axis(values=ticks, grid=False, labelExpr=f"datum.value < {FLOOR} ? 'exactly 0' : datum.label",
-                    format="~e")  # fmt: skip
+    axis = alt.Axis(values=ticks, grid=False, labelExpr=f"datum.value < {FLOOR} ? 'exactly 0' : {POWER}")
     y = alt.Y("value:Q", title=None, axis=axis,
               scale=alt.Scale(type="log", domain=[ZERO / 3, CEILING], nice=False))  # fmt: skip
     x = alt.X("step:Q", title="step", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False, tickCount=6))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import altair as alt
 import numpy as np
 
+from engine.charts.key import numbered, with_key
 from engine.charts.theme import FONT, PAPER, config, themed
 
 Rows = list[dict[str, Any]]
@@ -34,6 +35,8 @@ class Picture:
         square: width and height are to be equal, since both axes have one unit.
         redraw: of a drawn picture, the same for another width and height, without its title.
         canvas: width and height that a drawn picture was laid out for.
+        key: of a square picture, what its lines and points mean, rows of ``engine.charts.key``; a slide has them beside
+            the plot, in place of the spec's title.
     """
 
     spec: dict[str, Any]
@@ -44,6 +47,7 @@ class Picture:
     square: bool = False
     redraw: Callable[[int, int], Picture] | None = None
     canvas: tuple[int, int] = (WIDTH, HEIGHT)
+    key: Rows = field(default_factory=list)
 
     def standalone(
         self, theme: str = "light", size: tuple[int, int] = (WIDTH, HEIGHT), heading: bool = True, font: str = FONT
@@ -61,13 +65,16 @@ class Picture:
         """
         if self.redraw and not heading:
             return self.redraw(*size).standalone(theme, font=font)
+        if self.key and not heading:
+            listed = {**self.data, "key": numbered(self.key)}
+            return replace(self, spec=with_key(self.spec), data=listed, key=[]).standalone(theme, size, False, font)
         width, height = size if not self.drawn else self.canvas
         spec = {**enlarged(themed(self.spec, theme), SLIDE), "width": width, "height": height}
         last = max((row["step"] for rows in self.data.values() for row in rows if "step" in row), default=0)
         params = spec.get("params", [])
         spec["params"] = [{**param, "value": last} if param["name"] == "step" else param for param in params]
         if not self.drawn:
-            drawn = spec.get("title", {})
+            drawn = spec.get("title")
             subtitle = drawn.get("subtitle", "") if isinstance(drawn, dict) else ""
             spec["title"] = {"text": self.title, "subtitle": subtitle, "offset": 14} if heading else drawn
             spec["padding"] = 24 if heading else 4
@@ -77,16 +84,16 @@ class Picture:
         elif self.square:
             side = (width - height) // 2
             spec["padding"] = {"left": side, "right": side, "top": 16, "bottom": 16}
-        data = self.data if heading else at_their_values(self.spec, self.data)
+        data = self.data if heading else at_their_values(self.data)
         return {**spec, "background": PAPER[theme], "datasets": data, "config": config(theme, SLIDE, font)}
 
 
-def at_their_values(spec: dict[str, Any], data: dict[str, Rows]) -> dict[str, Rows]:
+def at_their_values(data: dict[str, Rows]) -> dict[str, Rows]:
     """Data with the labels of curves where the curves end, for a drawing that makes room for them itself."""
     labels = data.get("labels", [])
-    if '"type": "log"' in json.dumps(spec) or not all({"value", "place"} <= set(row) for row in labels):
+    if not labels or not all({"value", "place"} <= set(row) for row in labels):
         return data
-    return {**data, "labels": [{**row, "place": row["value"]} for row in labels]} if labels else data
+    return {**data, "labels": [{**row, "place": row["value"]} for row in labels]}
 
 
 def enlarged(spec: Any, scale: float) -> Any:

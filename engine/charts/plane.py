@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import altair as alt
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +17,18 @@ from engine.run import Run
 def axes(x_title: str, y_title: str, domain: list[float] | None = None) -> tuple[alt.X, alt.Y]:
     """The two axes of a plane, as tight as the data or as ``domain`` says."""
     scale = alt.Scale(nice=False, zero=False, domain=domain or alt.Undefined)
-    axis = alt.Axis(tickCount=7)
+    # Few enough for every one to have its number; Vega would leave out every other, and 0 with them.
+    ticks: dict[str, Any] = {"values": _ticks(*domain)} if domain else {"tickCount": 7, "tickMinStep": 1}
+    axis = alt.Axis(**ticks, format="~g", labelOverlap=False)
     return alt.X("x:Q", title=x_title, scale=scale, axis=axis), alt.Y("y:Q", title=y_title, scale=scale, axis=axis)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """At most seven round numbers, 0 among them where it lies between the ends."""
+    raw = (high - low) / 7
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * unit for unit in (1, 2, 5, 10) if power * unit >= raw)
+    return [float(f"{k * step:.6g}") for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def points_of(run: Run) -> Rows:

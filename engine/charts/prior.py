@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import numpy as np
 from numpy.typing import ArrayLike
 
+from engine.charts.labels import SQUARES, corner_texts, lines_of, placed
 from engine.charts.picture import Picture, Rows, short, static
 from engine.charts.plane import axes, boundary_ends, line_rows, point_layer, points_of
+from engine.charts.prior_key import data_key, weight_key
 from engine.charts.theme import LIGHT, variant_scales
 from engine.measure import window
 from engine.prior import Fit, ellipse
@@ -41,11 +42,16 @@ def weight_space(scene: Scene, ends: Mapping[str, ArrayLike] | None = None) -> P
     ]
     marks = [_mark("MAP", scene.map), _mark("MLE", scene.mle)]
     marks += [_mark(name, Fit(np.asarray(at, dtype=float)[:2], 0.0, True, "")) for name, at in (ends or {}).items()]
-    marks = [*_labelled([mark for mark in marks if mark["show"]], reach), _mark("scikit-learn", scene.sklearn)]
+    lines = _curves(scene, posterior=not ends)
+    ink = [row for row in lines if row["kind"] != "likelihood"]
+    marks = _labelled(
+        [mark for mark in marks if mark["show"]], reach, lines_of(ink, "line") + lines_of(trails, "variant")
+    )
+    marks += [{**_mark("scikit-learn", scene.sklearn), "left": False, "level": -1}]
     return Picture(
         _weight_spec(float(f"{reach:.2g}"), bool(ends)),
         {
-            "lines": _curves(scene, posterior=not ends),
+            "lines": lines,
             "trails": trails,
             "names": [
                 {
@@ -63,6 +69,7 @@ def weight_space(scene: Scene, ends: Mapping[str, ArrayLike] | None = None) -> P
         + "; ".join(f"{mark['name']} at ({mark['x']:.2f}, {mark['y']:.2f})" for mark in marks if mark["show"]),
         title=f"Weight space: λ = {scene.weight_decay:g} is a prior of σ = {_sigma(scene)}",
         square=True,
+        key=weight_key(scene, {row["kind"] for row in lines}),
     )
 
 
@@ -103,6 +110,7 @@ def data_space(scene: Scene) -> Picture:
         "of MLE and MAP, and of each optimizer at the step of the slider.",
         title="Data space: the lines where P(y=1) = 1/2",
         square=True,
+        key=data_key(scene, {row["line"] for row in fixed}),
     )
 
 
@@ -121,11 +129,11 @@ def _curves(scene: Scene, posterior: bool) -> Rows:
 
 def _mark(name: str, fit: Fit) -> dict[str, Any]:
     x, y = float(fit.w[0]), float(fit.w[1])
-    return {"name": name, "label": "", "side": "right", "x": x, "y": y, "place": y, "show": fit.finite}
+    return {"name": name, "label": "", "x": x, "y": y, "show": fit.finite}
 
 
-def _labelled(marks: Rows, reach: float) -> Rows:
-    """Marks with their labels: those at one place share one, those near each other make room, downwards."""
+def _labelled(marks: Rows, reach: float, ink: list[list[float]]) -> Rows:
+    """Marks with their labels, where there is room: those at one place share one."""
     labels: Rows = []
     for mark in marks:
         same = next((m for m in labels if np.hypot(m["x"] - mark["x"], m["y"] - mark["y"]) < 0.04 * reach), None)
@@ -134,12 +142,8 @@ def _labelled(marks: Rows, reach: float) -> Rows:
         else:
             mark["label"] = mark["name"]
             labels.append(mark)
-    for above, below in pairwise(sorted(labels, key=lambda mark: -mark["y"])):
-        if abs(above["x"] - below["x"]) < 0.8 * reach:
-            below["place"] = min(below["place"], above["place"] - 0.09 * reach)
-    for mark in labels:  # on a narrow screen the picture has about 300 pixels, a letter 7
-        mark["side"] = "left" if 7 * len(mark["label"]) > 150 * (1 - mark["x"] / reach) else "right"
-    return marks
+    span = (-reach, reach)
+    return placed(marks, ink, span, span, SQUARES, "label")
 
 
 def _sigma(scene: Scene) -> str:
@@ -210,16 +214,8 @@ def _mark_layers(data: alt.Chart) -> list[alt.Chart]:
         domain=["MAP", "MLE", "scikit-learn", *ENDS], range=["diamond", "square", "cross", *ENDS.values()]
     )
 
-    def words(side: Literal["left", "right"]) -> alt.Chart:
-        picked = data.transform_filter(f"datum.side === '{side}'")
-        align: Literal["left", "right"] = "left" if side == "right" else "right"
-        marked = picked.mark_text(
-            align=align, dx=11 if side == "right" else -11, dy=-9, fontSize=14, fontWeight="bold", color=LIGHT["ink"]
-        )
-        return marked.encode(x="x:Q", y="place:Q", text="label:N")
-
     points = marks.encode(x="x:Q", y="y:Q", shape=alt.Shape("name:N", scale=shapes, legend=None))
-    return [points, words("right"), words("left")]
+    return [points, *corner_texts(data, "label")]
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from engine.charts.labels import POWER
 from engine.charts.picture import Picture, Rows, numbers, static
 from engine.charts.theme import LIGHT, colour_of
 from engine.rates import Rates
@@ -139,7 +140,8 @@ def _panel_spec(family: str, keys: tuple[str, ...], noted: bool) -> dict[str, An
     log = alt.Scale(type="log", nice=False)
     decade = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
     grid = alt.condition(decade, alt.value(1), alt.value(0))
-    axis = alt.Axis(grid=True, gridOpacity=grid, tickCount=5, format="~e", labelOverlap=True)
+    names = f"datum.label && {decade} ? {POWER} : replace(datum.label, '-', '−')"
+    axis = alt.Axis(grid=True, gridOpacity=grid, tickCount=5, format="~e", labelExpr=names, labelOverlap=True)
     x = alt.X("x:Q", title="gradient RMS of the weight", scale=log, axis=axis)
     y = alt.Y("y:Q", title="decay a step", scale=log, axis=axis)
     colours = [colour_of(VARIANTS[key]) for key in keys]

@@ -17,6 +17,11 @@ from engine.variants import VARIANTS
 
 GAP = 15
 """Pixels that a label at the end of a curve needs."""
+DECADES = range(-12, 7)
+TICKS = "log(domain('y')[1] / domain('y')[0]) > 3.5 * LN10 ? {} : {}".format(
+    [10.0**k for k in DECADES], [float(f"{unit}e{k}") for k in DECADES for unit in (1, 2, 5)]
+)
+"""Powers of ten; over a shorter axis also twice and five times a power."""
 
 
 def settled_curves(
@@ -44,7 +49,7 @@ def settled_curves(
         for key, end in ends.items()
     )
     return Picture(
-        _spec(title, height),
+        _spec(f"{title}; dashed: theory" if theory else title, height),
         {
             "curves": [
                 {"variant": key, "step": step, "value": value}
@@ -53,9 +58,9 @@ def settled_curves(
                 if value is not None
             ],
             "theory": [
-                {"variant": key, "step": step, "value": value, "text": text}
+                {"variant": key, "step": step, "value": value}
                 for key, value in theory.items()
-                for step, text in ((since, "theory"), (int(steps[-1]), ""))
+                for step in (since, int(steps[-1]))
             ],
             "labels": _labels(ends, int(steps[-1]), max(math.log10(high / low), 0.1) * GAP / (height - 60)),
             "cursor": [{}],
@@ -70,14 +75,15 @@ def _labels(ends: dict[str, float], step: int, gap: float) -> Rows:
     rows: Rows = []
     for key, value in sorted(ends.items(), key=lambda end: end[1]):
         place = max(value, rows[-1]["place"] * 10**gap) if rows else value
-        rows.append({"variant": key, "step": step, "place": float(f"{place:.5g}"), "title": VARIANTS[key].title})
+        at = {"value": value, "place": float(f"{place:.5g}")}
+        rows.append({"variant": key, "step": step, **at, "title": VARIANTS[key].title})
     return rows
 
 
 @lru_cache(maxsize=64)
 def _spec(title: str, height: int) -> dict[str, Any]:
     scale = alt.Scale(type="log", nice=False)
-    axis = alt.Axis(tickCount=4, format="~g", labelOverlap=True, grid=False)
+    axis = alt.Axis(values=alt.ExprRef(TICKS), format="~g", grid=False)
     y = alt.Y("value:Q", title=None, scale=scale, axis=axis)
     colours, _ = variant_scales()
     colour = alt.Color("variant:N", scale=alt.Scale(**colours), legend=None)
@@ -86,7 +92,6 @@ def _spec(title: str, height: int) -> dict[str, Any]:
     layers = [
         base().mark_line(strokeWidth=1.2, opacity=0.6).encode(y=y),
         theory.mark_line(strokeWidth=2, strokeDash=[5, 4]).encode(detail="variant:N"),
-        theory.mark_text(align="left", dx=2, dy=-10, fontSize=13, fontWeight="bold").encode(text="text:N"),
         cursor_rule(),
         labels.encode(x="step:Q", y="place:Q", text="title:N", color=colour),
     ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.charts import key as keys
+from engine.charts.labels import SQUARES, along, corner_texts, placed
 from engine.charts.picture import Picture, Rows, short, static
 from engine.charts.plane import axes, line_rows
 from engine.charts.theme import LIGHT
@@ -42,6 +44,9 @@ def two_paths(scene: Scene, found: Sparse) -> Picture:
         lines += line_rows("circle", "shape 2", radius * np.column_stack([np.cos(t), np.sin(t)]))
         marks += [{"name": "L1", "kind": L1, **_at(found.here)}, {"name": "L2", "kind": L2, **_at(scene.map.w)}]
     zeros = found.laplace[(found.laplace[:, :2] == 0).any(axis=1)]
+    ink = [at for curve in (found.laplace, found.gauss) for at in along(curve[:, :2], 300).tolist()]
+    shapes = [[row["x"], row["y"]] for row in lines if row["kind"].startswith("shape")]
+    marks = placed(marks, [*ink, *shapes], (-reach, reach), (-reach, reach), SQUARES, "name")
     return Picture(
         _plane_spec(float(f"{reach:.2g}")),
         {"lines": lines, "zeros": [_at(row) for row in zeros], "marks": marks},
@@ -49,7 +54,19 @@ def two_paths(scene: Scene, found: Sparse) -> Picture:
         "weight that is exactly zero; under the Gaussian prior none.",
         title="MAP(λ) in weight space: Laplace prior and Gaussian prior",
         square=True,
+        key=_key(found.here is not None),
     )
+
+
+def _key(here: bool) -> Rows:
+    """What the lines and points of the plane are."""
+    equal = [keys.line("equal prior, through each MAP", "quiet", 1.4, [4, 3])] if here else []
+    rows = [
+        keys.line("Laplace prior (L1)", "other", 3.4),
+        keys.line("Gaussian prior (L2)", "class0", 2.6),
+        keys.line("likelihood", "quiet", 1),
+    ]
+    return [keys.head("Weight space: MAP(λ)"), *rows, *equal, keys.point("a weight is exactly 0", "circle")]
 
 
 def coefficients(found: Sparse, weight_decay: float) -> Picture:
@@ -114,14 +131,6 @@ def _plane_spec(reach: float) -> dict[str, Any]:
 
     marks = named["marks"].mark_point(shape="diamond", size=130, filled=True, opacity=1, clip=True)
 
-    def word(test: str, align: Literal["left", "right"], dx: int) -> alt.Chart:
-        marked = (
-            named["marks"]
-            .transform_filter(test)
-            .mark_text(align=align, dx=dx, fontSize=14, fontWeight="bold", clip=True)
-        )
-        return marked.encode(x="x:Q", y="y:Q", text="name:N", color=_tone())
-
     chart = alt.layer(
         curve("datum.kind === 'likelihood'", 1, 0.5, [1, 0]),
         curve("indexof(datum.kind, 'shape') === 0", 1.4, 1, [4, 3]),
@@ -131,8 +140,7 @@ def _plane_spec(reach: float) -> dict[str, Any]:
         .mark_point(size=60, strokeWidth=1.8, color=LIGHT["ink"], opacity=1, clip=True)
         .encode(x="x:Q", y="y:Q"),
         marks.encode(x="x:Q", y="y:Q", color=_tone()),
-        word("datum.name === 'L1'", "right", -11),
-        word("datum.name !== 'L1'", "left", 11),
+        *corner_texts(named["marks"], "name", color=_tone()),
     )
     return _finished(chart, "Weight space: MAP(λ)", "orange Laplace (L1), blue Gaussian (L2), rings: a weight is 0")
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.charts.picture import Picture, Rows, numbers, static
-from engine.charts.theme import LIGHT, WHERE_TITLE
+from engine.charts.labels import Span, along, placed
+from engine.charts.picture import Picture, Rows, numbers
+from engine.charts.step_specs import FATES, pull_spec, race_spec
 from engine.variants import Where
-
-HEIGHT = 400
-FATES = {"grows": "grows", "shrinks": "shrinks", "crosses": "passes zero"}
-"""What a step does to the size of a weight, and its words."""
-
-
-SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("true", "right", -8), ("false", "left", 8))
-"""Whether a name stands left of its mark, its alignment, and its distance in pixels."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +81,7 @@ def race(forces: Forces, chosen: int, name: str) -> Picture:
     x, y = forces.inwards, forces.outwards
     low_x, high_x, low_y, high_y = *_span(x, y), *_span(y, x)
     low, high, span = max(low_x, low_y), min(high_x, high_y), high_y - low_y
+    equal: Rows = [{"x": low, "y": low}, {"x": high, "y": high}]
     counts = tally(forces)
     words = f"{counts['grows']:,} grow, {counts['shrinks']:,} shrink, {counts['crosses']:,} pass zero"
     labels: Rows = [
@@ -106,13 +98,13 @@ def race(forces: Forces, chosen: int, name: str) -> Picture:
         {"x": a, "y": b, "fate": fate} for a, b, fate in zip(numbers(x), numbers(y), forces.fates.tolist(), strict=True)
     ]
     return Picture(
-        _race_spec(forces.where),
+        race_spec(forces.where),
         {
             "weights": rows,
-            "equal": [{"x": low, "y": low}, {"x": high, "y": high}],
+            "equal": equal,
             "frame": [{"x": low_x, "y": low_y}, {"x": high_x, "y": high_y}],
             "labels": labels,
-            "chosen": _chosen(rows[chosen], name, (low_x, high_x), (low_y, high_y)),
+            "chosen": _chosen(rows[chosen], name, rows, equal, labels, (low_x, high_x), (low_y, high_y)),
         },
         alt=f"Push of the data against the pull for {len(rows):,} weights, {forces.title}: {words}.",
         title=f"Push against pull, {forces.title}: {words}",
@@ -134,15 +126,18 @@ def pulls(forces: Forces, chosen: int, name: str) -> Picture:
                        if forces.shrink * w)) if forces.shrink else 0.0  # fmt: skip
     line = [{"x": w * reach, "y": -forces.shrink * w * reach} for w in (low_x, high_x)] if reach else []
     rate = forces.rate if "/" not in forces.rate else f"({forces.rate})"
-    text = [{**line[0], "text": f"−{rate}w"}] if line else []
+    # At the end of the line where the marked weight is not: over its upper left, under its lower right.
+    right = (rows[chosen]["x"] or 0) < (low_x + high_x) / 2
+    align = "right" if right else "left"
+    text = [{axis: 0.88 * line[right][axis] for axis in "xy"} | {"text": f"−{rate}w", "align": align}] if line else []
     return Picture(
-        _pull_spec(forces.where),
+        pull_spec(forces.where),
         {
             "weights": rows,
             "line": line,
             "text": text,
             "frame": [{"x": low_x, "y": low_y}, {"x": high_x, "y": high_y}],
-            "chosen": _chosen(rows[chosen], name, (low_x, high_x), (low_y, high_y)),
+            "chosen": _chosen(rows[chosen], name, rows, line, text, (low_x, high_x), (low_y, high_y)),
         },
         alt=f"Pull against weight for {len(rows):,} weights, {forces.title}.",
         title=f"The pull on every weight, {forces.title}",
@@ -156,100 +151,12 @@ def _span(values: NDArray, other: NDArray) -> tuple[float, float]:
     if low == high:
         reach = float(np.abs(other[np.isfinite(other)]).max(initial=0)) or 1.0
         return -0.1 * reach, reach
-    margin = 0.06 * (high - low)
+    margin = 0.11 * (high - low)
     return low - margin, high + margin
 
 
-def _chosen(row: dict[str, Any], name: str, x: tuple[float, float], y: tuple[float, float]) -> Rows:
-    """The marked weight, its name on the side of the picture's middle."""
-    place = {"left": (row["x"] or 0) > sum(x) / 2, "below": (row["y"] or 0) > sum(y) / 2}
-    return [{**row, "text": name, **{side: bool(there) for side, there in place.items()}}]
-
-
-def _finish(*layers: alt.Chart, title: str | alt.TitleParams) -> dict[str, Any]:
-    chart = alt.layer(*layers).add_params(alt.param("step", value=0))
-    padding = {"left": 4, "right": 12, "top": 4, "bottom": 4}
-    fit = {"type": "fit", "contains": "padding"}
-    return static(chart.properties(height=HEIGHT, title=title, padding=padding, autosize=fit))
-
-
-def _axes(x_title: str, y_title: str) -> tuple[alt.X, alt.Y]:
-    x_axis, y_axis = (alt.Axis(tickCount=n, grid=False, format="~g") for n in (4, 5))
-    scale = alt.Scale(nice=False, zero=False)
-    return alt.X("x:Q", title=x_title, scale=scale, axis=x_axis), alt.Y("y:Q", title=y_title, scale=scale, axis=y_axis)
-
-
-def _marked() -> list[alt.Chart]:
-    """The chosen weight: a ring, and its name on the side with room."""
-    data = alt.Chart(alt.NamedData("chosen")).encode(x="x:Q", y="y:Q")
-    ring = data.mark_point(size=230, strokeWidth=2.5, color=LIGHT["ink"], opacity=1)
-    names = [
-        data.transform_filter(f"datum.left === {left} && datum.below === {below}")
-        .mark_text(align=align, dx=dx, dy=dy, fontSize=14, fontWeight="bold", color=LIGHT["ink"])
-        .encode(text="text:N")
-        for left, align, dx in SIDES
-        for below, dy in (("true", 16), ("false", -16))
-    ]
-    return [ring, *names]
-
-
-def _zeros() -> list[alt.Chart]:
-    data = alt.Chart(alt.NamedData("frame")).mark_rule(color=LIGHT["rule"], strokeWidth=1.5)
-    return [data.encode(x=alt.XDatum(0)), data.encode(y=alt.YDatum(0))]
-
-
-def _frame(x: alt.X, y: alt.Y) -> alt.Chart:
-    return alt.Chart(alt.NamedData("frame")).mark_point(opacity=0).encode(x=x, y=y)
-
-
-@lru_cache(maxsize=8)
-def _race_spec(where: Where) -> dict[str, Any]:
-    x, y = _axes("pull towards zero", "push of the data away from zero")
-    tone = LIGHT[where]
-    fates = alt.Scale(domain=list(FATES), range=[LIGHT["ink"], tone, tone])
-    shapes = alt.Scale(domain=list(FATES), range=["triangle-up", "circle", "diamond"])
-    fills = alt.Scale(domain=list(FATES), range=[LIGHT["quiet"], tone, LIGHT["paper"]])
-    points = (
-        alt.Chart(alt.NamedData("weights"))
-        .mark_point(filled=True, size=46, strokeWidth=1.2, opacity=0.75)
-        .encode(
-            x=x, y=y,
-            shape=alt.Shape("fate:N", scale=shapes, legend=None),
-            fill=alt.Fill("fate:N", scale=fills, legend=None),
-            stroke=alt.Stroke("fate:N", scale=fates, legend=None),
-        )
-    )  # fmt: skip
-    equal = alt.Chart(alt.NamedData("equal")).mark_line(color=LIGHT["quiet"], strokeWidth=1.6).encode(x="x:Q", y="y:Q")
-    tones = alt.Scale(domain=list(LIGHT), range=list(LIGHT.values()))
-    labels = [
-        alt.Chart(alt.NamedData("labels"))
-        .transform_filter(f"datum.align === '{align}'")
-        .mark_text(align=align, fontSize=14, fontWeight="bold", dx=4 if align == "left" else -4)
-        .encode(x="x:Q", y="y:Q", text="text:N", color=alt.Color("tone:N", scale=tones, legend=None))
-        for align in ("left", "right")
-    ]
-    return _finish(
-        _frame(x, y),
-        *_zeros(),
-        equal,
-        points,
-        *labels,
-        *_marked(),
-        title=alt.Title("Who wins?", subtitle="on the line push = pull; ◇ passes zero"),
-    )
-
-
-@lru_cache(maxsize=8)
-def _pull_spec(where: Where) -> dict[str, Any]:
-    x, y = _axes("weight w before the step", "pull on the weight")
-    points = alt.Chart(alt.NamedData("weights")).mark_point(filled=True, size=46, opacity=0.75, color=LIGHT[where])
-    line = alt.Chart(alt.NamedData("line")).mark_line(strokeDash=[4, 4], color=LIGHT["ink"], strokeWidth=1.4)
-    text = (
-        alt.Chart(alt.NamedData("text"))
-        .mark_text(align="left", dx=8, dy=-8, fontSize=14, fontStyle="italic", color=LIGHT["ink"])
-        .encode(x="x:Q", y="y:Q", text="text:N")
-    )
-    title = f"The pull on every weight: {WHERE_TITLE[where]}"
-    return _finish(
-        _frame(x, y), *_zeros(), points.encode(x=x, y=y), line.encode(x="x:Q", y="y:Q"), text, *_marked(), title=title
-    )
+def _chosen(row: dict[str, Any], name: str, rows: Rows, line: Rows, written: Rows, x: Span, y: Span) -> Rows:
+    """The marked weight, its name where there are fewest weights and no line or label."""
+    ends = along([[at["x"], at["y"]] for at in line], 400).tolist()
+    dots = [[at["x"], at["y"]] for at in rows if None not in (at["x"], at["y"])]
+    return placed([{**row, "text": name}], [*ends, *dots], x, y, written=written)

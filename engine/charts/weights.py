@@ -94,6 +94,7 @@ def _histogram_spec(variant: str) -> dict[str, Any]:
         .encode(
             x=alt.X("low:Q", title="weight", scale=alt.Scale(nice=False, zero=False), axis=axis),
             x2="high:Q",
+            y2=alt.YDatum(0),
             y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4), scale=alt.Scale(nice=False)),
         )
     )

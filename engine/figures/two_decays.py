@@ -117,7 +117,7 @@ def alone_picture(runs: Runs) -> Picture:
 
 def forms_picture(runs: Runs) -> Picture:
     lines = parametrizations(runs[0].experiment, runs[0].steps)
-    title = "The same at half and double η"
+    title = "What decay alone leaves at half and double η"
     return line_chart(runs[0].steps, lines, title, "dashed: the paper's form", log=True, top=1.0)
 
 
