@@ -75,7 +75,12 @@ def show(
             0 and 1 are the maps, 2 and 3 their curves.
     """
     header = json.dumps({"key": key, **own}, separators=(",", ":")).encode()
-    _component(key="map", data=struct.pack("<I", len(header)) + header + pictures, on_cell_change=on_cell, on_export_change=on_export)
+    _component(
+        key="map",
+        data=struct.pack("<I", len(header)) + header + pictures,
+        on_cell_change=on_cell,
+        on_export_change=on_export,
+    )
 
 
 def _chart(picture: Picture) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from engine import VARIANTS, Experiment
 from engine.experiment import KNOBS
@@ -23,6 +24,21 @@ SLIDE = "slide"
 """The parameter that holds one slide of the visitor's deck."""
 
 SHAPES = ["0", "4", "8", "16", "8-8", "16-16", "32-32", "64-64", "16-16-16", "32-32-32"]
+
+
+@dataclass(frozen=True)
+class FigureLink:
+    """The link of a figure that a page was opened with: it stays in the address until the experiment or page changes.
+
+    Attributes:
+        asked: the figure's name and options.
+        experiment: what the link's knobs made.
+        page: where it was opened.
+    """
+
+    asked: dict[str, str]
+    experiment: Experiment
+    page: str
 
 
 def sidebar() -> None:
@@ -114,8 +130,10 @@ def load_url() -> None:
     query = {name: st.query_params.get_all(name) for name in st.query_params}
     if "experiment" not in state or (query and query != state.get("written", query)):
         slides = query.pop(SLIDE, [])
-        knobs, state.asked = apart(query)
+        knobs, asked = apart(query)
         _load(*Experiment.from_query(knobs))
+        state.figure_link = FigureLink(asked, state.experiment, _page()) if asked else None
+        state.asked = dict(asked)
         if slides:
             state.notices = [*state.notices, *_deck.take(slides)]
     # Streamlit forgets the widgets of a folded group; the experiment does not.
@@ -127,8 +145,13 @@ def load_url() -> None:
 def _write_url(exp: Experiment) -> None:
     query = {name: [value] for name, value in exp.to_query().items()}
     slides = _deck.links() if st.session_state.get("deck_pinned") else []
+    link: FigureLink | None = st.session_state.get("figure_link")
+    if link and (link.experiment, link.page) != (exp, _page()):
+        link = st.session_state.figure_link = None
     if slides:
         query[SLIDE] = slides
+    elif link:
+        query |= {name: [value] for name, value in link.asked.items()}
     elif len(query) == 1:
         query = {}
     shown = {name: st.query_params.get_all(name) for name in st.query_params}
@@ -144,8 +167,15 @@ def pin_deck(pinned: bool) -> None:
 
 
 def opened_with() -> dict[str, str]:
-    """What the link said of a figure, once: its name and its options."""
-    return st.session_state.pop("asked", {})
+    """What this page's link said of a figure, once: its name and its options."""
+    asked, link = st.session_state.pop("asked", {}), st.session_state.get("figure_link")
+    return asked if link and link.page == _page() else {}
+
+
+def _page() -> str:
+    """The page on screen, as Streamlit knows it."""
+    context = get_script_run_ctx()
+    return context.page_script_hash if context else ""
 
 
 def load(exp: Experiment) -> None:

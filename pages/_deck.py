@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from urllib.parse import quote
 
 import streamlit as st
 
 from engine.slides.entry import MOST, Entry, read_entry
 
 _NUMBERS = count(1)
+ADDRESS = 7000
+"""Characters that the slides may take in an address: servers and proxies refuse those of more than 8,000."""
 
 
 @dataclass
@@ -62,8 +65,9 @@ def place_of(number: int) -> int | None:
 
 
 def links() -> list[str]:
-    """All slides as an address holds them."""
-    return [card.entry.link for card in cards()]
+    """All slides as an address holds them; none where it would be too long to open again."""
+    texts = [card.entry.link for card in cards()]
+    return texts if sum(len(quote(text)) for text in texts) <= ADDRESS else []
 
 
 def take(texts: Sequence[str]) -> list[str]:

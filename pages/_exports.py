@@ -13,6 +13,7 @@ import streamlit as st
 from engine import Experiment
 from engine.axis import at_lambda
 from engine.figures import FIGURES, Shot
+from engine.figures.figure import shot_of
 from engine.figures.landscape import plan_of_shot
 from engine.landscape import Landscape
 from engine.script import script
@@ -27,9 +28,10 @@ OVER = {"steps": "the training", "lambda": "the λ axis"}
 _SAVE = """
 const done = new Set();
 export default function ({ data }) {
-  if (done.has(data)) return;
+  const button = document.querySelector(".st-key-save button");
+  if (!button || done.has(data)) return;
   done.add(data);
-  document.querySelector(".st-key-save button")?.click();
+  button.click();
 }
 """
 _COPY = """
@@ -103,8 +105,9 @@ def _asked(shots: Sequence[Shot], asked: dict[str, Any], over_lambda: Sequence[i
     if weight_decay is not None and place == at:
         shot = replace(shot, experiment=at_lambda(shot.experiment, float(weight_decay)))
     step = str(asked.get("step", shot.experiment.steps))
-    if weight_decay is None and "at" in FIGURES[shot.figure].options and step != str(shot.experiment.steps):
-        shot = replace(shot, options=(*shot.options, ("at", step)))
+    if weight_decay is None and place == at and "at" in FIGURES[shot.figure].options and "step" in asked:
+        kept = {name: value for name, value in shot.options if name != "at"}
+        shot = shot_of(shot.figure, shot.experiment, **kept, at=step)
     return place, shot
 
 

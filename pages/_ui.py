@@ -37,7 +37,7 @@ AXIS_PATIENCE = 45.0
 
 COARSE = Shelf(5, lambda tiles: 100_000)
 ATLASES = Shelf(10)
-THUMBNAILS = Shelf(20)
+THUMBNAILS = Shelf(20, lambda made: len(made[0]))
 SCENES = Shelf(20, lambda scene: 300_000)
 PATIENCE = 0.4
 """Seconds of training before the page shows progress."""

@@ -103,6 +103,7 @@ class Player {
 
   // A new film is shown over training, or at its λ on the axis if that is what the visitor looks at.
   receive(film) {
+    if (!this.training) this.trained = opening(film.steps);
     this.training = film;
     const axis = this.overLambda && this.axis();
     this.overLambda = !!axis;
@@ -503,6 +504,12 @@ function painted() {
     requestAnimationFrame(resolve);
     setTimeout(resolve, 100);
   });
+}
+
+// How far through the training a figure's link stands.
+function opening(steps) {
+  const at = new URLSearchParams(location.search).get("at");
+  return at === null || steps.length < 2 ? 1 : nearest(steps, +at) / (steps.length - 1);
 }
 
 function nearest(values, value) {

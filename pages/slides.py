@@ -1,5 +1,7 @@
 """Page 9, Slides: figures of any page in an order, with words of one's own, as one document."""
 
+import base64
+import html
 from functools import partial
 
 import streamlit as st
@@ -32,6 +34,11 @@ def body() -> None:
     places = [row(i, card) for i, card in enumerate(deck)]
     with st.expander("The same from the command line", icon=":material/terminal:"):
         st.code(command(theme), language="bash", wrap_lines=True)
+    if not _deck.links():
+        st.caption(
+            "These slides are too much for a link: shorter captions, or fewer slides, would fit into the address. "
+            "Until then they are kept in this tab alone, so save them as a file."
+        )
     for place, card in zip(places, deck, strict=True):
         thumbnail(place, card, theme)
 
@@ -82,17 +89,18 @@ def row(i: int, card: _deck.Card) -> DeltaGenerator:
         key=f"title_{number}", on_change=_deck.reword, args=(number,),
     )  # fmt: skip
     words.text_input(
-        "Caption", entry.caption, placeholder="what the figure shows, in numbers of its run", max_chars=1000,
-        key=f"caption_{number}", on_change=_deck.reword, args=(number,),
+        f"Caption of slide {i + 1}", entry.caption, max_chars=1000,
+        placeholder="what the figure shows, in numbers of its run", key=f"caption_{number}", on_change=_deck.reword,
+        args=(number,),
     )  # fmt: skip
     words.caption(full_name(entry.shot.figure))
     last = len(_deck.cards()) - 1
     tool = partial(tools.button, width="stretch")
-    tool("Up", icon=":material/arrow_upward:", key=f"up_{number}", disabled=i == 0,
+    tool(f"Up {i + 1}", icon=":material/arrow_upward:", key=f"up_{number}", disabled=i == 0,
          on_click=_deck.move, args=(number, -1))  # fmt: skip
-    tool("Down", icon=":material/arrow_downward:", key=f"down_{number}", disabled=i == last,
+    tool(f"Down {i + 1}", icon=":material/arrow_downward:", key=f"down_{number}", disabled=i == last,
          on_click=_deck.move, args=(number, 1))  # fmt: skip
-    tool("Remove", icon=":material/delete:", key=f"remove_{number}", on_click=_deck.remove, args=(number,))
+    tool(f"Remove {i + 1}", icon=":material/delete:", key=f"remove_{number}", on_click=_deck.remove, args=(number,))
     return picture.empty()
 
 
@@ -103,18 +111,20 @@ def thumbnail(place: DeltaGenerator, card: _deck.Card, theme: str) -> None:
 
     known = _exports.known_map(entry)
 
-    def work() -> bytes:
+    def work() -> tuple[bytes, str]:
         return STUDIO.make(preview, entry, theme, known, pulse=_ui.pulse, who=_ui.visitor())
 
     try:
-        place.image(_ui.THUMBNAILS.get((entry, theme, known.models if known else 0), work, _ui.pulse))
+        picture, words = _ui.THUMBNAILS.get((entry, theme, known.models if known else 0), work, _ui.pulse)
+        source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        place.html(f'<img src="{source}" alt="{html.escape(words)}" style="width: 100%; border-radius: 6px">')
     except (StudioError, ValueError) as error:
         place.error(str(error))
 
 
 def command(theme: str) -> str:
     """The command that makes the same files."""
-    quoted = " \\\n    ".join("'" + link.replace("'", "%27") + "'" for link in _deck.links())
+    quoted = " \\\n    ".join("'" + card.entry.link.replace("'", "%27") + "'" for card in _deck.cards())
     return f"python -m engine.slides \\\n    {quoted} \\\n    --out slides --format pptx,pdf --theme {theme}"
 
 

@@ -47,8 +47,14 @@ def from_link(link: str) -> tuple[Shot, list[str]]:
         parts = urlsplit(link.strip()[:LONGEST])
     except ValueError:
         raise ValueError(f"`{shown(link)}` is no link.") from None
-    page = parts.path.strip("/").rpartition("/")[2] or HOME
-    return of_page(page, parse_qs(parts.query, keep_blank_values=True))
+    return of_page(_page(parts.path), parse_qs(parts.query, keep_blank_values=True))
+
+
+def _page(path: str) -> str:
+    """The page of an address: its last part, or the home page of whatever folder a path ends with."""
+    last = path.strip("/").rpartition("/")[2]
+    known = any(entry.page == last for entry in FIGURES.values())
+    return last if last and (known or not path.endswith("/")) else HOME
 
 
 def of_page(page: str, query: Mapping[str, str | Sequence[str]]) -> tuple[Shot, list[str]]:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.figures import FIGURES
 from engine.slides.entry import MOST, Entry, read_entry
+from engine.slides.film import MOVING
 from engine.slides.lecture import LECTURE, TITLE
 from engine.slides.make import DECK_FORMATS, FIGURE_FORMATS, FILM_FORMATS, export, export_deck, export_film
 
@@ -50,10 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         entries = [_read(link) for link in links]
         asked.out.mkdir(parents=True, exist_ok=True)
         _write(entries, kinds, asked.out, asked.theme, asked.over, asked.base, title)
-    except (ValueError, OSError) as error:
-        print(f"python -m engine.slides: {error}", file=sys.stderr)
-        return 1
+    except ValueError as error:
+        return _stopped(str(error))
+    except OSError as error:
+        return _stopped(f"{error.filename or asked.out} cannot be written: {error.strerror}.")
+    except KeyboardInterrupt:
+        return _stopped("stopped; the files that were named are whole.", 130)
     return 0
+
+
+def _stopped(why: str, status: int = 1) -> int:
+    print(f"python -m engine.slides: {why}", file=sys.stderr)
+    return status
 
 
 def _read(link: str) -> Entry:
@@ -65,19 +75,37 @@ def _read(link: str) -> Entry:
 
 def _write(entries: list[Entry], kinds: list[str], out: Path, theme: str, over: str, base: str, title: str) -> None:
     """Each figure in each kind that is of one figure; one document where there are several and a kind is of decks."""
+    still = next((entry for entry in entries if entry.shot.figure != MOVING), None)
+    if still and any(kind in FILM_FORMATS for kind in kinds):
+        raise ValueError(f"{still.link} does not move: webp and gif are of the table of page 1.")
+    several = len(entries) > 1
+    failed = []
     for number, entry in enumerate(entries, 1):
-        name = f"{number:02d}-{entry.shot.figure.replace('.', '-')}-{theme}"
-        for kind in kinds:
-            if kind in FIGURE_FORMATS and not (kind in DECK_FORMATS and len(entries) > 1):
-                form = FIGURE_FORMATS[kind]
-                large = "-4k" if kind == "png4k" else ""
-                _keep(out / f"{name}{large}.{form.suffix}", export(kind, entry, theme, base))
-            elif kind in FILM_FORMATS:
-                _keep(out / f"{name}.{FILM_FORMATS[kind].suffix}", export_film(kind, entry, theme, over, base))
+        try:
+            _write_figure(number, entry, [kind for kind in kinds if not (several and kind in DECK_FORMATS)],
+                          out, theme, over, base)  # fmt: skip
+        except ValueError as error:
+            failed.append(entry)
+            print(f"{entry.link} is left out: {error}", file=sys.stderr)
+    whole = [entry for entry in entries if entry not in failed]
     for kind in kinds:
-        if kind in DECK_FORMATS and not (kind in FIGURE_FORMATS and len(entries) == 1):
-            made = export_deck(kind, entries, theme, base, title)
+        if whole and kind in DECK_FORMATS and (several or kind not in FIGURE_FORMATS):
+            made = export_deck(kind, whole, theme, base, title)
             _keep(out / f"deck-{theme}.{DECK_FORMATS[kind].suffix}", made)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(entries)} figures could not be drawn.")
+
+
+def _write_figure(number: int, entry: Entry, kinds: list[str], out: Path, theme: str, over: str, base: str) -> None:
+    """One figure in each kind that is of one figure."""
+    FIGURES[entry.shot.figure].draw(entry.shot, theme)  # what cannot be drawn is known before anything is written
+    name = f"{number:02d}-{entry.shot.figure.replace('.', '-')}-{theme}"
+    for kind in kinds:
+        if kind in FIGURE_FORMATS:
+            large = "-4k" if kind == "png4k" else ""
+            _keep(out / f"{name}{large}.{FIGURE_FORMATS[kind].suffix}", export(kind, entry, theme, base))
+        elif kind in FILM_FORMATS:
+            _keep(out / f"{name}.{FILM_FORMATS[kind].suffix}", export_film(kind, entry, theme, over, base))
 
 
 def _keep(path: Path, content: bytes) -> None:

@@ -83,10 +83,11 @@ def use(known: Sequence[Landscape | None]) -> None:
         remember(landscape)
 
 
-def preview(entry: Entry, theme: str, known: Landscape | None = None) -> bytes:
-    """A figure's slide as a small PNG, 480 × 270."""
+def preview(entry: Entry, theme: str, known: Landscape | None = None) -> tuple[bytes, str]:
+    """A figure's slide as a small PNG, 480 × 270, and what it says."""
     use([known])
-    return render.to_png(entry.slide(theme), scale=0.5)
+    slide = entry.slide(theme)
+    return render.to_png(slide, scale=0.5), f"{slide.title} {slide.caption}"
 
 
 def export_deck(

@@ -49,7 +49,7 @@ def drawn(monkeypatch):
 
     def make(work, *args, **others):
         asked.append((work.__name__, *args))
-        return PIXEL
+        return (PIXEL, "words <b>") if work.__name__ == "preview" else PIXEL
 
     monkeypatch.setattr(_exports.STUDIO, "make", make)
     monkeypatch.setattr(_exports.STUDIO, "warm", lambda: None)
@@ -182,6 +182,29 @@ def test_a_link_of_a_figure_opens_its_view():
     assert at.session_state.with_norm is False
     at = opened("pages/map.py", figure="left", of="sgd_l2,sgdw")
     assert (at.session_state.map_left, at.session_state.map_right) == ("sgd_l2", "sgdw")
+
+
+def test_a_figures_link_is_of_its_page_alone_and_leaves_with_the_experiment():
+    at = opened("pages/one_step.py", figure="race", of="adamw", at="10")
+    assert at.query_params["at"] == "10"
+    at.session_state.knob_weight_decay = 0.1
+    ran(at)
+    assert "at" not in at.query_params
+    at = opened("pages/boundaries.py", figure="table", at="15")
+    assert at.session_state.figure_link.asked == {"figure": "table", "at": "15"}
+    assert not at.warning
+
+
+def test_a_deck_that_no_address_could_hold_is_kept_and_said_so():
+    at = opened("pages/slides.py", ["/?v=1&figure=norms"] * 3)
+    for card in at.session_state.deck:
+        at.text_input(key=f"caption_{card.number}").set_value("長い説明" * 100)
+    ran(at)
+    assert len(links_of(at)) == 3
+    assert "slide" not in at.session_state.written
+    assert any("too much for a link" in caption.value for caption in at.caption)
+    ran(at)
+    assert all("長い説明" in card.entry.caption for card in at.session_state.deck)
 
 
 def test_every_slide_of_the_deck_has_a_number_of_its_own():

@@ -63,8 +63,9 @@ def test_several_figures_are_one_document_in_their_order(tmp_path):
     [
         (["/nowhere?v=1", "--out", "{}"], "No page with figures is called `nowhere`"),
         (["http://[", "--out", "{}"], "is no link"),
-        (["/norms?v=1&figure=gains", "/what_to_decay?v=1&hidden=0&steps=9&figure=gains", "--out", "{}"], "LayerNorm"),
-        ([NORMS, "--out", "{}/file/folder"], "file"),
+        (["/what_to_decay?v=1&hidden=0&steps=9&figure=gains", "--out", "{}"], "1 of 1 figures could not be drawn."),
+        ([NORMS, "--out", "{}/file/folder"], "file/folder cannot be written: Not a directory."),
+        ([NORMS, "--out", "{}/file"], "file cannot be written: File exists."),
         ([NORMS, "--out", "{}", "--format", "gif,webp"], "does not move"),
     ],
 )
@@ -93,6 +94,32 @@ def test_a_wrong_command_is_told_what_there_is(arguments, said, capsys, tmp_path
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
     assert names(tmp_path) == []
+
+
+def test_a_figure_that_cannot_be_drawn_is_named_and_the_others_are_made(tmp_path, capsys):
+    bad = "/what_to_decay?v=1&hidden=0&steps=9&figure=gains"
+    assert main([bad, NORMS, LOSSES, "--out", str(tmp_path), "--format", "svg,pptx"]) == 1
+    assert names(tmp_path) == [
+        "02-boundaries-norms-light.svg", "03-boundaries-losses-light.svg", "deck-light.pptx",
+    ]  # fmt: skip
+    assert len(Presentation(str(tmp_path / "deck-light.pptx")).slides) == 2
+    error = capsys.readouterr().err
+    assert "/what_to_decay?v=1&hidden=0&steps=9&figure=gains is left out: " in error
+    assert "LayerNorm" in error
+
+
+def test_a_film_of_what_does_not_move_is_refused_before_anything_is_made(tmp_path):
+    assert main(["/?v=1&steps=20&figure=table", NORMS, "--out", str(tmp_path), "--format", "csv,webp"]) == 1
+    assert names(tmp_path) == []
+
+
+def test_ctrl_c_is_a_sentence(tmp_path, capsys, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.slides.__main__.export", interrupted)
+    assert main([NORMS, "--out", str(tmp_path)]) == 130
+    assert "stopped" in capsys.readouterr().err
 
 
 def test_what_a_link_says_wrongly_is_named_and_the_rest_is_drawn(tmp_path, capsys):
