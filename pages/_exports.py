@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from engine import Experiment
 from engine.axis import at_lambda
 from engine.figures import FIGURES, Shot
 from engine.figures.figure import shot_of
@@ -75,12 +74,11 @@ class Made:
     when: float = field(default_factory=time.monotonic)
 
 
-def exports(shots: Sequence[Shot], trained: Experiment, over_lambda: Sequence[int] = ()) -> None:
+def exports(shots: Sequence[Shot], over_lambda: Sequence[int] = ()) -> None:
     """The button that opens the export menu of a page's figures; a figure's own button opens it too.
 
     Args:
         shots: the page's figures, first those that ``_ui.play`` shows, in its order.
-        trained: the experiment as the page trains it, for its PyTorch code.
         over_lambda: the place in ``shots`` of each figure that is shown over λ.
     """
     state = st.session_state
@@ -93,7 +91,7 @@ def exports(shots: Sequence[Shot], trained: Experiment, over_lambda: Sequence[in
     state.pop("made", None)
     place, shot = _asked(shots, asked, over_lambda)
     state.export_figure = place
-    _menu([shot if i == place else other for i, other in enumerate(shots)], trained)
+    _menu([shot if i == place else other for i, other in enumerate(shots)])
 
 
 def _asked(shots: Sequence[Shot], asked: dict[str, Any], over_lambda: Sequence[int]) -> tuple[int, Shot]:
@@ -112,7 +110,7 @@ def _asked(shots: Sequence[Shot], asked: dict[str, Any], over_lambda: Sequence[i
 
 
 @st.dialog("Export a figure", width="large")
-def _menu(shots: Sequence[Shot], trained: Experiment) -> None:
+def _menu(shots: Sequence[Shot]) -> None:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     place = left.selectbox("Figure", range(len(shots)), format_func=lambda i: name_of(shots[i]), key="export_figure")
     theme = "dark" if right.toggle("Dark", key="export_dark") else "light"
@@ -122,7 +120,7 @@ def _menu(shots: Sequence[Shot], trained: Experiment) -> None:
     for i, (kind, form) in enumerate(FIGURE_FORMATS.items()):
         if buttons[i].button(form.title, key=f"export_{kind}", width="stretch"):
             make(form, file_name(entry.shot, theme, form), export, kind, entry, theme, base, known_map(entry))
-    code = script(trained, link=base + entry.link)
+    code = code_of(entry, base)
     buttons[5].download_button(
         "PyTorch code", code, "weight_decay.py", "text/x-python", on_click="ignore", width="stretch"
     )
@@ -182,6 +180,11 @@ def save() -> None:
         f"{made.name}, {size}", made.content, made.name, made.mime, on_click="ignore", key="save", type="primary"
     )
     _saver(key="saver", data=made.when, height=1)
+
+
+def code_of(entry: Entry, base: str = "") -> str:
+    """What the figure trains, the first of several trainings, as a PyTorch script."""
+    return script(FIGURES[entry.shot.figure].seen(entry.shot), link=base + entry.link)
 
 
 def known_map(entry: Entry) -> Landscape | None:

@@ -24,7 +24,7 @@ def body(experiment: Experiment) -> None:
         st.markdown(line)
     _ui.measured(run, [sgd_pair_is_equal])
     names = ("table", "losses", "norms", "over_lambda", "norms_over_lambda")
-    _exports.exports([Shot(f"boundaries.{name}", experiment) for name in names], experiment, over_lambda=(0, 3, 4))
+    _exports.exports([Shot(f"boundaries.{name}", experiment) for name in names], over_lambda=(0, 3, 4))
     _ui.rules(run.experiment)
     _ui.lambda_axis(experiment)
 

@@ -45,7 +45,7 @@ def body(experiment: Experiment) -> None:
     st.caption(words.method(run, found()))
     shared = st.session_state.experiment
     rates = [shot_of("coupling.rates", shared, part=family) for family in members]
-    _exports.exports([Shot("coupling.apart", shared), *rates], run.experiment)
+    _exports.exports([Shot("coupling.apart", shared), *rates])
     _ui.measured(run, [claims.sgd_pair_is_equal, claims.slope_of_each, claims.divided_rate, claims.momentum_rate])
     _ui.rules(run.experiment)
 

@@ -36,7 +36,7 @@ def body(experiment: Experiment) -> None:
     watched(experiment, chosen)
     landscape = chosen.landscape
     _ui.measured(landscape, [a_cell_is_its_run, sgd_has_one_map], (plan, landscape.seeds))
-    _exports.exports(shots(pair, landscape), replace(plan.experiment, variants=pair))
+    _exports.exports(shots(pair, landscape))
     _ui.rules(replace(plan.experiment, variants=pair))
     with st.expander("The same from the command line, as a table of all models", icon=":material/terminal:"):
         st.code(command_lines(plan), language="bash", wrap_lines=True)

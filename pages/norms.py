@@ -65,7 +65,7 @@ def body(experiment: Experiment) -> None:
     if view == "settled":
         for line in words.settled(run, found(run)):
             st.markdown(line)
-    _exports.exports([Shot("norms.norms", seen), *shots(st.session_state.experiment, view)], seen)
+    _exports.exports([Shot("norms.norms", seen), *shots(st.session_state.experiment, view)])
     if view != "settled" and affordable(run.experiment):
         _ui.replayed("averages", run, averages)  # what the claims ask for, where a newer move can end it
     _ui.measured(run, CLAIMS.get(view, [claims.free_decay_factor, claims.ema_view]))

@@ -57,7 +57,7 @@ def body(experiment: Experiment) -> None:
     pick = st.session_state.one_pick
     options = {"of": variant.key, "at": str(t), "part": pick if pick in PICKS else str(i)}
     _exports.exports(
-        [shot_of(f"one_step.{name}", st.session_state.experiment, **options) for name in ("race", "pulls")], experiment
+        [shot_of(f"one_step.{name}", st.session_state.experiment, **options) for name in ("race", "pulls")]
     )
     _ui.measured(run, [claims.sgd_three_forms, claims.decay_is_a_shrink, claims.adaptive_l2_has_a_rate_a_weight])
     _ui.rules(run.experiment)

@@ -43,7 +43,7 @@ def fit(run: Run, view: Scene) -> None:
     _ui.play(run, "prior", lambda: [weight_space(view), data_space(view)], fields=False)
     say(story(view))
     st.markdown(table(view))
-    export(run, "fit")
+    export("fit")
     _ui.measured(run, [claims.map_is_sklearn, claims.penalty_ends_at_map, claims.momentum_ends_at_less])
 
 
@@ -123,7 +123,7 @@ def ends(run: Run, view: Scene) -> None:
         fields=False,
     )
     say(words.ends(found, view))
-    export(run, "ends")
+    export("ends")
     _ui.measured(run, [claims.map_is_sklearn, claims.penalty_ends_at_map, claims.momentum_ends_at_less])
 
 
@@ -132,14 +132,14 @@ def still(run: Run, view: str, name: str, pictures: list[Callable[[], Picture]],
     last = replace(run, steps=run.steps[-1:], film=run.film[-1:])
     _ui.play(last, name, lambda: [make() for make in pictures], fields=False)
     say(lines)
-    export(run, view)
+    export(view)
 
 
-def export(run: Run, view: str) -> None:
+def export(view: str) -> None:
     """The figures of a view as files."""
     shared = st.session_state.experiment
     shots = [Shot(f"prior.{name}", shared) for name, shown_in in SHOWN_IN.items() if shown_in == view]
-    _exports.exports(shots, run.experiment)
+    _exports.exports(shots)
 
 
 def say(lines: list[str]) -> None:

@@ -7,12 +7,16 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from engine.experiment import VISITOR_BUDGET
 from engine.figures import FIGURES, Shot
 from engine.slides.entry import MOST, Entry, read_entry
 from engine.slides.lecture import LECTURE, TITLE
 from engine.slides.make import DECK_FORMATS, export_deck, preview
 from pages import _deck, _exports, _ui
 from pages._studio import STUDIO, StudioError
+
+BUDGET = 10 * VISITOR_BUDGET
+"""Largest cost of the trainings behind a deck: half a minute on one core."""
 
 PLAIN = "Weight decay"
 """Title of a document whose first slide says nothing better."""
@@ -70,6 +74,12 @@ def documents(theme: str) -> None:
     """The whole deck in each kind of document."""
     entries = [card.entry for card in _deck.cards()]
     known = [_exports.known_map(entry) for entry in entries]
+    if sum(FIGURES[entry.shot.figure].seen(entry.shot).cost for entry in entries) > BUDGET:
+        st.caption(
+            "These slides train more than this server does at once: fewer of them, or fewer steps, points or units "
+            "allow it; so does the command below on a machine of your own."
+        )
+        return
     title = entries[0].title or (TITLE if len(entries) == len(LECTURE) else PLAIN)
     for column, (kind, form) in zip(st.columns(3), DECK_FORMATS.items(), strict=True):
         if column.button(f"{form.title}, {len(entries)} slides", key=f"deck_{kind}", width="stretch"):

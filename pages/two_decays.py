@@ -33,7 +33,7 @@ def body(experiment: Experiment) -> None:
         st.markdown(line)
     _ui.measured(runs[0], [decay_follows_the_schedule, the_papers_form_does_not_know_the_learning_rate])
     shared = st.session_state.experiment
-    _exports.exports([Shot(f"two_decays.{name}", shared) for name in PICTURES], runs[0].experiment)
+    _exports.exports([Shot(f"two_decays.{name}", shared) for name in PICTURES])
     _ui.rules(runs[0].experiment)
 
 

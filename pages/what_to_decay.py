@@ -47,7 +47,7 @@ def body(experiment: Experiment) -> None:
             place.code(
                 f"# {variant.title}\n" + groups_code(key) + "\n" + experiment.snippet_of(variant), language="python"
             )
-    _exports.exports(shots(variants, made), runs[0].experiment)
+    _exports.exports(shots(variants, made))
     _ui.measured(runs[0], [claims.groups_are_the_masks, claims.what_is_not_decayed_is_not_pulled])
     _ui.rules(runs[0].experiment)
 

@@ -28,19 +28,25 @@ POINT = 44
 ALIGNED: tuple[Literal["left", "center"], ...] = ("left", "center")
 
 
-def signature(run: Run, theme: str = "light", step: int = -1) -> Picture:
+def signature(run: Run, theme: str = "light", step: int = -1, place: str = "") -> Picture:
     """P(y=1) of every variant at a recorded step with contour, points, test loss and ‖w‖, and = or ≠ between pairs.
 
     Args:
         run: the training.
         theme: "light" or "dark"; fields are pixels, so they are painted in the theme's colours.
         step: a recorded step, -1 for the last.
+        place: what the step is called in the title, by default "Step …".
     """
-    return slide(signature_table(run), "Does it matter where λ enters?", theme, step)
+    return slide(signature_table(run), "Does it matter where λ enters?", theme, step, place=place)
 
 
 def slide(
-    table: Table, title: str, theme: str = "light", step: int = -1, size: tuple[int, int] = (WIDTH, HEIGHT)
+    table: Table,
+    title: str,
+    theme: str = "light",
+    step: int = -1,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    place: str = "",
 ) -> Picture:
     """A table of fields as one slide, as ``signature`` has it, its fields as large as they can be.
 
@@ -50,11 +56,12 @@ def slide(
         theme: "light" or "dark".
         step: a recorded step, -1 for the last.
         size: width and height in points.
+        place: what the step is called in the title, by default "Step …".
     """
     run = table.cells[0].run
     frame = run.frame(step)
     frames = slice(frame, frame + 1)
-    heading = f"{title} Step {int(run.steps[frame]):,}" if title else ""
+    heading = f"{title} {place or f'Step {int(run.steps[frame]):,}'}" if title else ""
     data: dict[str, Rows] = {"images": [], "contours": [], "points": [], "texts": []}
     if heading:
         data["texts"].append(text_at(LEFT, 26, heading, 20, "left", "ink", True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -9,8 +11,10 @@ from numpy.typing import NDArray
 from engine.charts.pairs import pair_curves, size
 from engine.charts.picture import Picture
 from engine.charts.rates import Frame, frame, rate_panel, short_rate, slope_words
+from engine.claims.coupling import dying
 from engine.experiment import Experiment
 from engine.figures.figure import Panel, Shot, figure, trained
+from engine.figures.sentences import percent, same_on_paper
 from engine.measure import EQUAL, pair_difference, pairs
 from engine.probe import TOO_LONG, affordable
 from engine.rates import Rates, effective_rates, measurable, paired
@@ -23,9 +27,14 @@ LISTED = 5
 Pair = tuple[Variant, Variant]
 
 
-def run_of(shot: Shot) -> Run:
+def both_ways(shot: Shot) -> Experiment:
     """The shared experiment as this page trains it: every optimizer both ways."""
-    return trained(paired(shot.experiment).within_budget()[0])
+    return paired(shot.experiment).within_budget()[0]
+
+
+def run_of(shot: Shot) -> Run:
+    """The run that the page compares."""
+    return trained(both_ways(shot))
 
 
 def families(experiment: Experiment) -> dict[str, list[Variant]]:
@@ -43,10 +52,11 @@ def every_family(experiment: Experiment) -> list[str]:
 
 
 @figure(
-    "coupling.apart", "L2 against decay", "Is L2 weight decay? Only under plain SGD",
+    "coupling.apart", "L2 against decay", "Does L2 stay weight decay?",
     "Each curve compares the same optimizer with λ in the gradient and with λ on the weight: the largest difference of "
     "any weight, max|Δw|, over training, on a log axis that ends in “exactly 0”. Both start at the same weights with "
-    "the same λ. In the grey band the two are equal but for rounding.",
+    "the same λ. In the grey band no parameter differs by more than 0.000001.",
+    seen=both_ways,
 )  # fmt: skip
 def apart(shot: Shot, theme: str) -> Panel:
     run = run_of(shot)
@@ -69,10 +79,10 @@ def apart_words(run: Run, curves: dict[Pair, NDArray]) -> str:
     names, ends = names_of(list(curves)), {pair: float(values[-1]) for pair, values in curves.items()}
     start = f"max|Δw| at step {run.steps[-1]:,}"
     if len(ends) <= LISTED:
-        return f"{start}: " + ", ".join(f"{names[pair]} {told(end)}" for pair, end in ends.items()) + "."
+        return f"{start}: " + ", ".join(f"{names[pair]} {told(run, pair, end)}" for pair, end in ends.items()) + "."
     equal = sum(end <= EQUAL for end in ends.values())
     more = sorted(((end, names[pair]) for pair, end in ends.items() if end > EQUAL), key=lambda one: one[0])
-    parts = [f"{equal} of {len(ends)} pairs are equal but for rounding"] * bool(equal)
+    parts = [f"{equal} of {len(ends)} pairs are equal to 0.000001"] * bool(equal)
     if more:
         (low, near), (high, far) = more[0], more[-1]
         parts.append(f"from {size(low)} ({near}) to {size(high)} ({far})" if len(more) > 1 else f"{size(high)} ({far})")
@@ -81,9 +91,11 @@ def apart_words(run: Run, curves: dict[Pair, NDArray]) -> str:
     return f"{start}: {'; '.join(parts)}."
 
 
-def told(end: float) -> str:
+def told(run: Run, pair: Pair, end: float) -> str:
     """A difference in words, and whether it is rounding."""
-    return size(end) + (" (rounding)" if 0 < end <= EQUAL else "")
+    if not (end > 0 and same_on_paper(run.experiment, *pair)):
+        return size(end)
+    return f"{size(end)} ({'rounding' if end <= EQUAL else 'the same on paper, rounding has grown'})"
 
 
 def names_of(compared: list[Pair]) -> dict[Pair, str]:
@@ -104,9 +116,10 @@ def apart_frame(run: Run, curves: dict[Pair, NDArray]) -> pd.DataFrame:
 @figure(
     "coupling.rates", "Decay rates", "How fast is each weight decayed?",
     "Each mark is a weight: the share that λ took off it per step in the last half of training, over the size of its "
-    "gradient, both on log axes. Dashed lines are theory: decay on the weight is flat, every weight loses the same "
-    "share; L2 that is divided by √v falls with slope −1, the larger a weight's gradients, the less it is decayed.",
-    part=every_family,
+    "gradient, both on log axes. Dashed lines are theory: decay that takes the same share off "
+    "every weight is flat; L2 that is divided by √v falls with slope −1, the larger a weight's gradients, the less it "
+    "is decayed.",
+    seen=both_ways, part=every_family,
 )  # fmt: skip
 def rates(shot: Shot, theme: str) -> Panel:
     run = run_of(shot)
@@ -120,8 +133,18 @@ def rates(shot: Shot, theme: str) -> Panel:
 
 
 def family_panel(run: Run, family: str, members: list[Variant], found: dict[str, Rates], shared: Frame) -> Picture:
-    """The rates of one optimizer's variants, on the axes of all."""
-    return rate_panel(family, [found[key] for key in keys(run, members)], shared, missing(run, members))
+    """The rates of one optimizer's variants, on the axes of all; weights that have died out have no slope."""
+    own = [found[key] for key in keys(run, members)]
+    picture = rate_panel(family, own, shared, missing(run, members))
+    dead = {slope_words(one): f"{one.variant.title}: no slope, its weights have died out"
+            for one in own if one.kept.any() and dying(run, one.variant.key)}  # fmt: skip
+    if not dead:
+        return picture
+    rows = [{**row, "text": dead.get(row["text"], row["text"])} for row in picture.data["words"]]
+    alt = picture.alt
+    for old, new in dead.items():
+        alt = alt.replace(old, new)
+    return replace(picture, data={**picture.data, "words": rows}, alt=alt)
 
 
 def keys(run: Run, members: list[Variant]) -> tuple[str, ...]:
@@ -142,17 +165,35 @@ def rate_words(run: Run, family: str, members: list[Variant], own: list[Rates]) 
     if len(members) > 2 and (lost := sum(run.diverged[variant.key] is not None for variant in members)):
         gone = f"{lost} of {len(members)} variants of {family} diverged"
     if len(shown) > 2:
-        parts = [f"{family}: {extremes(shown)}"]
+        parts = [f"{family}: {extremes(run, shown)}"]
     else:
-        parts = [slope_words(one) + f", median {short_rate(one)}" * bool(one.kept.any()) for one in (shown or own)[:2]]
+        parts = [rate_clause(run, one) for one in (shown or own)[:2]]
     return "; ".join([*parts, *[gone] * bool(gone)]) + "."
 
 
-def extremes(shown: list[Rates]) -> str:
-    """The smallest and the largest median rate, and the steepest slope."""
+def rate_clause(run: Run, one: Rates) -> str:
+    """Slope and median rate of a variant; where its weights have died out, that a slope says nothing."""
+    if not one.kept.any():
+        return slope_words(one)
+    words = (
+        f"{one.variant.title}: no slope, ‖w‖ is {left_of(run, one)}"
+        if dying(run, one.variant.key)
+        else slope_words(one)
+    )
+    return f"{words}, median {short_rate(one)}"
+
+
+def left_of(run: Run, one: Rates) -> str:
+    """What share of its norm a variant has kept."""
+    norms = run.metrics["weight_norm"][:, run.row(one.variant.key)]
+    return f"down to {percent(float(norms[-1] / norms[0]))} of its start"
+
+
+def extremes(run: Run, shown: list[Rates]) -> str:
+    """The smallest and the largest median rate, and the steepest slope of weights that have not died out."""
     ordered = sorted(shown, key=lambda rates: float(np.median(rates.rate[rates.kept])))
     low, high = ordered[0], ordered[-1]
-    sloped = [rates for rates in shown if np.isfinite(rates.slope)]
+    sloped = [rates for rates in shown if np.isfinite(rates.slope) and not dying(run, rates.variant.key)]
     steepest = f"; steepest, {slope_words(min(sloped, key=lambda rates: rates.slope))}" if sloped else ""
     return (
         f"median rates from {short_rate(low)} ({low.variant.title}) to {short_rate(high)} ({high.variant.title})"

@@ -53,6 +53,11 @@ class Shot:
         return dict(self.options).get(name) or FIGURES[self.figure].options[name](self.experiment)[0]
 
 
+def shared(shot: Shot) -> Experiment:
+    """The shot's own experiment, as a page trains it."""
+    return shot.experiment.within_budget()[0]
+
+
 @dataclass(frozen=True)
 class Figure:
     """One entry of FIGURES.
@@ -64,6 +69,8 @@ class Figure:
         notes: what is drawn and how it is read, two to four sentences true of every run, for the speaker.
         options: what can be chosen beside the experiment, by name.
         draw: the figure of a shot in a theme, "light" or "dark".
+        seen: the experiment that the figure of a shot trains, the first of several.
+        axes: knobs that the figure itself varies, or that do not matter to it.
     """
 
     key: str
@@ -72,6 +79,8 @@ class Figure:
     notes: str
     draw: Callable[[Shot, str], Panel]
     options: Mapping[str, Values] = field(default_factory=dict)
+    seen: Callable[[Shot], Experiment] = shared
+    axes: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -82,11 +91,20 @@ class Figure:
 FIGURES: dict[str, Figure] = {}
 
 
-def figure(key: str, name: str, title: str, notes: str, **options: Values) -> Callable[[Any], Any]:
+def figure(
+    key: str,
+    name: str,
+    title: str,
+    notes: str,
+    *,
+    seen: Callable[[Shot], Experiment] = shared,
+    axes: tuple[str, ...] = (),
+    **options: Values,
+) -> Callable[[Any], Any]:
     """Enter a function ``(shot, theme) -> Panel`` into FIGURES; the arguments are those of Figure."""
 
     def enter(draw: Callable[[Shot, str], Panel]) -> Callable[[Shot, str], Panel]:
-        FIGURES[key] = Figure(key, name, title, notes, draw, options)
+        FIGURES[key] = Figure(key, name, title, notes, draw, options, seen, axes)
         return draw
 
     return enter

@@ -6,6 +6,7 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,6 +21,10 @@ from engine.ridge import Best, best_cell, ridge, standard_error
 from engine.run import METRICS
 from engine.sweep.pool import finished
 from engine.variants import VARIANTS, Variant
+
+OVER_LAMBDA = ("weight_decay", "weight_decay_adaptive", "seed")
+OVER_BOTH = ("lr", "lr_adaptive", *OVER_LAMBDA)
+"""What the figures vary themselves."""
 
 LESSON = ("gradient", "weight")
 PROCESSES = min(8, os.cpu_count() or 1)
@@ -91,6 +96,31 @@ def plan_of_shot(shot: Shot) -> Plan:
     return plan_of(shot.experiment, (left, right))[0]
 
 
+def mapped(side: int) -> Callable[[Shot], Experiment]:
+    """What a map's side trains, at the experiment's own λ and η: the cross."""
+
+    def seen(shot: Shot) -> Experiment:
+        plan, own = plan_of_shot(shot), shot.experiment
+        return replace(
+            plan.experiment, variants=(plan.pair[side],), seed=plan.seeds[0], lr=own.lr, lr_adaptive=own.lr_adaptive,
+            weight_decay=own.weight_decay, weight_decay_adaptive=own.weight_decay_adaptive,
+        )  # fmt: skip
+
+    return seen
+
+
+def in_its_row(side: int) -> Callable[[Shot], Experiment]:
+    """The same at the η of the map that is nearest to the experiment's own."""
+
+    def seen(shot: Shot) -> Experiment:
+        plan, at_the_cross = plan_of_shot(shot), mapped(side)(shot)
+        variant = plan.variants[side]
+        eta = etas(variant)[own_rows(shot.experiment, plan)[side]]
+        return replace(at_the_cross, lr_adaptive=eta) if variant.adaptive else replace(at_the_cross, lr=eta)
+
+    return seen
+
+
 def here(experiment: Experiment, variant: Variant) -> tuple[float, float]:
     """(λ, η) of a variant in the experiment of the other pages."""
     return experiment.weight_decay_of(variant), experiment.lr_of(variant)
@@ -127,17 +157,29 @@ LOSS_NOTES = (
 )
 
 
-@figure("map.left", "Left map", "Does the best λ depend on η?", MAP_NOTES, of=every_pair)
+@figure(
+    "map.left", "Left map", "Does the best λ depend on η?", MAP_NOTES, seen=mapped(0), axes=OVER_BOTH, of=every_pair
+)
 def left(shot: Shot, theme: str) -> Panel:
     return map_panel(shot, 0)
 
 
-@figure("map.right", "Right map", "Does the best λ depend on η?", MAP_NOTES, of=every_pair)
+@figure(
+    "map.right", "Right map", "Does the best λ depend on η?", MAP_NOTES, seen=mapped(1), axes=OVER_BOTH, of=every_pair
+)
 def right(shot: Shot, theme: str) -> Panel:
     return map_panel(shot, 1)
 
 
-@figure("map.left_losses", "Losses of the left map", "At which λ is the test loss lowest?", LOSS_NOTES, of=every_pair)
+@figure(
+    "map.left_losses",
+    "Losses of the left map",
+    "At which λ is the test loss lowest?",
+    LOSS_NOTES,
+    seen=in_its_row(0),
+    axes=OVER_LAMBDA,
+    of=every_pair,
+)
 def left_losses(shot: Shot, theme: str) -> Panel:
     return loss_panel(shot, 0)
 
@@ -147,6 +189,8 @@ def left_losses(shot: Shot, theme: str) -> Panel:
     "Losses of the right map",
     "At which λ is the test loss lowest?",
     LOSS_NOTES,
+    seen=in_its_row(1),
+    axes=OVER_LAMBDA,
     of=every_pair,
 )
 def right_losses(shot: Shot, theme: str) -> Panel:

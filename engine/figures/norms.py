@@ -13,7 +13,7 @@ from engine.charts.weights import weight_histogram, weight_paths
 from engine.equilibrium import motions, settling
 from engine.experiment import Experiment
 from engine.figures import settled as under_norm
-from engine.figures.figure import Panel, Shot, figure, trained
+from engine.figures.figure import Panel, Shot, figure, shared, trained
 from engine.figures.sentences import course, ends_of, figures_of, group_of, percent, sentence, tidy
 from engine.measure import free_decay_curves, histogram, layer_series, weight_trajectories
 from engine.probe import TOO_LONG, affordable
@@ -24,7 +24,7 @@ from engine.variants import VARIANTS, Variant
 
 def run_of(shot: Shot) -> Run:
     """The run of the shared experiment, within a page's budget."""
-    return trained(shot.experiment.within_budget()[0])
+    return trained(shared(shot))
 
 
 def tau_of(exp: Experiment, variant: Variant) -> float:
@@ -68,9 +68,9 @@ def norm_picture(run: Run, theory: bool = True) -> Picture:
 @figure(
     "norms.norms",
     "Norms",
-    "What holds the weights down?",
+    "Where does the norm of the weights go?",
     "‖w‖ is the norm of all weight matrices together; all variants start from the same weights. A dashed line, drawn "
-    "where λ acts on the weight, is decay alone, the product of all its factors 1 − ηλ: where the norm would go if "
+    "where λ acts on the weight, is decay alone, the product of all its factors, as 1 − ηλ: where the norm would go if "
     "the data never pushed. A gap above it is what the gradient of the data wins back.",
 )
 def norms(shot: Shot, theme: str) -> Panel:
@@ -183,9 +183,14 @@ def histogram_words(run: Run, key: str, own: pd.DataFrame) -> str:
     )
 
 
-def settled_run(shot: Shot) -> Run:
-    """The run of the equilibrium's experiment, within a page's budget."""
-    return trained(settling(shot.experiment).within_budget()[0])
+def at_rest(shot: Shot) -> Experiment:
+    """The equilibrium's experiment, within a page's budget."""
+    return settling(shot.experiment).within_budget()[0]
+
+
+def in_a_box(shot: Shot) -> Experiment:
+    """The box's experiment, within a page's budget."""
+    return boxed(shot.experiment).within_budget()[0]
 
 
 def hidden_layers(experiment: Experiment) -> list[str]:
@@ -197,14 +202,15 @@ def hidden_layers(experiment: Experiment) -> list[str]:
     "norms.settled",
     "Equilibrium: norm",
     "Under LayerNorm, where does a norm settle?",
-    "Under LayerNorm the size of a layer's weights and biases changes no prediction, so decay and gradient come to a "
-    "balance. The norm is on a log axis, with the theory of Kosson et al. dashed over the window in which it is "
-    "measured. Where the experiment lacks LayerNorm, minibatches, a constant η, steps or decay on biases, one that "
+    "Under LayerNorm the size of a layer's weights and biases changes no prediction, so decay and gradient can "
+    "come to a balance. The norm is on a log axis, with the theory of Kosson et al. dashed over the window in which it "
+    "is measured. Where the experiment lacks LayerNorm, minibatches, a constant η, steps or decay on biases, one that "
     "has them is trained.",
+    seen=at_rest,
     part=hidden_layers,
 )
 def settled(shot: Shot, theme: str) -> Panel:
-    run, layer = settled_run(shot), int(shot.option("part"))
+    run, layer = trained(at_rest(shot)), int(shot.option("part"))
     moved = motions(run)
     words = under_norm.settled_words(run, moved, layer)
     return Panel(under_norm.settled_picture(run, moved, layer), words, under_norm.settled_frame(run, moved, layer))
@@ -218,10 +224,11 @@ def settled(shot: Shot, theme: str) -> Panel:
     "effective learning rate. Angles are root mean squares, on a log axis, with the theory of Kosson et al. dashed. "
     "Where the experiment lacks LayerNorm, minibatches, a constant η, steps or decay on biases, one that has them is "
     "trained.",
+    seen=at_rest,
     part=hidden_layers,
 )
 def turns(shot: Shot, theme: str) -> Panel:
-    run, layer = settled_run(shot), int(shot.option("part"))
+    run, layer = trained(at_rest(shot)), int(shot.option("part"))
     if not affordable(run.experiment):
         raise ValueError(f"How far a step turns a layer is left out: {TOO_LONG}")
     moved = motions(run)
@@ -237,7 +244,8 @@ def turns(shot: Shot, theme: str) -> Panel:
     "box. A step adds at most about η to a weight and decay takes ηλ|w| off it, which balance at |w| = 1/λ. Lion's "
     "steps are exactly ±η; AdamW's box is where full-batch training comes to rest, and minibatches or a schedule "
     "promise none.",
+    seen=in_a_box,
 )
 def box(shot: Shot, theme: str) -> Panel:
-    run = trained(boxed(shot.experiment).within_budget()[0])
+    run = trained(in_a_box(shot))
     return Panel(under_norm.box_picture(run), under_norm.box_words(run), under_norm.box_frame(run))

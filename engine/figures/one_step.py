@@ -11,7 +11,7 @@ import pandas as pd
 from engine.anatomy import Anatomy, anatomy, steps_to_show
 from engine.charts.steps import FATES, Forces, pulls, race, tally
 from engine.experiment import Experiment
-from engine.figures.figure import Panel, Shot, figure, number, trained
+from engine.figures.figure import Panel, Shot, figure, number, shared, trained
 from engine.groups import entry_of
 from engine.run import Run, architecture_of
 from engine.train import FRAMES
@@ -95,8 +95,7 @@ def _anatomy(experiment: Experiment, key: str, wanted: int) -> tuple[Run, Anatom
 
 def taken(shot: Shot) -> tuple[Run, Anatomy, int]:
     """The run, its step taken apart, and the marked weight."""
-    experiment = shot.experiment.within_budget()[0]
-    run, step = _anatomy(experiment, shot.option("of"), int(shot.option("at")))
+    run, step = _anatomy(shared(shot), shot.option("of"), int(shot.option("at")))
     pick = shot.option("part")
     return run, step, picked(step, run, pick) if pick in PICKS else int(pick)
 

@@ -15,15 +15,19 @@ from engine.evidence import peak
 from engine.figures import prior_takeaways as words
 from engine.figures.figure import Panel, Shot, figure
 from engine.figures.prior_views import (
+    DRAWN,
+    SOLVED,
     belief_of,
     distances,
     draws_of,
+    far_along,
     far_of,
     field,
     nats,
     other_ends,
     shape_of,
     spots,
+    two_weights,
     view_of,
     weights_over,
     with_evidence,
@@ -32,10 +36,11 @@ from engine.figures.prior_views import (
 
 
 @figure(
-    "prior.weights", "Weight space", "λ is a Gaussian prior over the weights",
+    "prior.weights", "Weight space", "Which prior over the weights is λ?",
     "The plane of the two weights of logistic regression. Grey contours: the likelihood; orange circles: one and two σ "
     "of the prior; bold ellipses: one and two deviations of the posterior by Laplace. The blue line is the MAP over "
     "λ, which starts at zero for the largest; the thin trails are real trainings.",
+    seen=two_weights,
 )  # fmt: skip
 def weights(shot: Shot, theme: str) -> Panel:
     view = view_of(shot)
@@ -48,6 +53,7 @@ def weights(shot: Shot, theme: str) -> Panel:
     "The training points and the lines where P(y = 1) is one half: of the MLE, of the MAP with its contours at 0.1 and "
     "0.9, and of each real training at its last step. A smaller weight vector is a less steep field: the contours lie "
     "farther apart.",
+    seen=two_weights,
 )  # fmt: skip
 def data(shot: Shot, theme: str) -> Panel:
     view = view_of(shot)
@@ -58,6 +64,7 @@ def data(shot: Shot, theme: str) -> Panel:
     "prior.plug_in", "MAP alone", "What does one set of weights predict?",
     "P(y = 1) of the single most probable weights, with its contours at 0.1, 0.5 and 0.9 and the training points. "
     "How sure it is depends on the distance from its line alone, not on whether there are points near.",
+    seen=two_weights, axes=SOLVED,
 )  # fmt: skip
 def map_alone(shot: Shot, theme: str) -> Panel:
     view = view_of(shot)
@@ -71,6 +78,7 @@ def map_alone(shot: Shot, theme: str) -> Panel:
     "P(y = 1) averaged over Laplace's posterior, with its contours at 0.1, 0.5 and 0.9; the thin lines are 40 draws of "
     "the weights. The contours fan out away from the points: there the draws disagree. P = 1/2 is the "
     "line of the MAP, since the posterior's mean is the MAP.",
+    seen=two_weights, axes=SOLVED,
 )  # fmt: skip
 def averaged(shot: Shot, theme: str) -> Panel:
     view = view_of(shot)
@@ -84,6 +92,7 @@ def averaged(shot: Shot, theme: str) -> Panel:
     "Networks of the experiment's shape before any data: every weight and bias is drawn from N(0, σ²). Each row is one "
     "draw, each column multiplies it by another σ. Below stand the mean slope of the logit and the mean length of the "
     "line P = 1/2 over many draws.",
+    axes=DRAWN,
 )  # fmt: skip
 def networks(shot: Shot, theme: str) -> Panel:
     drawn, shape = draws_of(shot.experiment, view_of(shot).run), shape_of(shot.experiment)
@@ -96,6 +105,7 @@ def networks(shot: Shot, theme: str) -> Panel:
     "The log probability of the training labels over the prior's σ, with all weights averaged out: the evidence, by "
     "Laplace's approximation; rings are the same integral done numerically. No test point is used. Only differences "
     "count, since a flat prior on the intercept leaves the level open.",
+    seen=two_weights, axes=SOLVED,
 )  # fmt: skip
 def logistic(shot: Shot, theme: str) -> Panel:
     view, found = with_evidence(shot)
@@ -110,6 +120,7 @@ def logistic(shot: Shot, theme: str) -> Panel:
     "prior.linear_evidence", "Evidence, linear", "Where the evidence is exact: linear regression",
     "The log evidence over σ of linear regression on the same points with targets ±1, where the integral over the "
     "weights is exact. The noise s is that of the least-squares residuals, taken as known; here λ = s²/(Nσ²).",
+    seen=two_weights, axes=SOLVED,
 )  # fmt: skip
 def linear(shot: Shot, theme: str) -> Panel:
     view, found = with_evidence(shot)
@@ -118,10 +129,11 @@ def linear(shot: Shot, theme: str) -> Panel:
 
 
 @figure(
-    "prior.paths", "L1 and L2 paths", "L1 makes weights exactly zero, L2 only small",
+    "prior.paths", "L1 and L2 paths", "Which prior makes weights exactly zero?",
     "The plane of both weights with the likelihood's contours. The lines are the MAP over all λ: orange under a "
     "Laplace prior (L1), blue under a Gaussian prior (L2); rings are exact zeros. The dashed diamond and circle are "
     "the sets of equal prior through the two MAPs of the current λ: the diamond has corners on the axes.",
+    seen=two_weights, axes=SOLVED,
 )  # fmt: skip
 def both_paths(shot: Shot, theme: str) -> Panel:
     view, found = with_paths(shot)
@@ -129,9 +141,10 @@ def both_paths(shot: Shot, theme: str) -> Panel:
 
 
 @figure(
-    "prior.coefficients", "Weights over λ", "How do the weights shrink as λ grows?",
+    "prior.coefficients", "Weights over λ", "How do the weights change as λ grows?",
     "Both weights of the MAP over λ, thick under the Laplace prior, thin under the Gaussian; rings are exact zeros. "
     "The same λ is not the same strength: one penalty is λ‖w‖₁, the other λ/2·‖w‖².",
+    seen=two_weights, axes=SOLVED,
 )  # fmt: skip
 def over_lambda(shot: Shot, theme: str) -> Panel:
     view, found = with_paths(shot)
@@ -144,6 +157,7 @@ def over_lambda(shot: Shot, theme: str) -> Panel:
     "steps, on log axes; thin and dashed, the distance from where the rule goes instead. Those with λ in the gradient "
     "head for the MAP; SGDW with momentum for the MAP at (1 − μ)λ, full-batch AdamW, if it converges, for the least "
     "loss among weights up to 1/λ.",
+    seen=far_along,
 )  # fmt: skip
 def distance(shot: Shot, theme: str) -> Panel:
     _, found = far_of(shot)
@@ -154,6 +168,7 @@ def distance(shot: Shot, theme: str) -> Panel:
     "prior.weights_long", "Weight space, long run", "Where do the others go instead?",
     "The plane of the two weights with the trails of the long trainings: a triangle marks the MAP at (1 − μ)λ, a "
     "circle the least loss in the box of weights up to 1/λ. In general decay on the weight does not end where L2 does.",
+    seen=far_along,
 )  # fmt: skip
 def weights_long(shot: Shot, theme: str) -> Panel:
     view, found = far_of(shot)
@@ -165,6 +180,7 @@ def weights_long(shot: Shot, theme: str) -> Panel:
     "prior.data_long", "Data space, long run", "How different are the models in the end?",
     "The training points and the lines P(y = 1) = 1/2 of MLE, MAP and the long trainings at their last step. Models "
     "whose weights differ in length alone have the same line; how steep they are across it differs.",
+    seen=far_along,
 )  # fmt: skip
 def data_long(shot: Shot, theme: str) -> Panel:
     view, _ = far_of(shot)

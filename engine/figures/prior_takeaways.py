@@ -9,7 +9,6 @@ from engine.bayes import Posterior
 from engine.bayes import plug_in as alone
 from engine.bayes import predictive as average
 from engine.charts.bayes import SHARES, grid_of
-from engine.charts.picture import short
 from engine.corrections import Journey
 from engine.evidence import Evidence, peak
 from engine.figures.figure import number
@@ -120,7 +119,9 @@ def unsure(p: NDArray) -> float:
 
 def networks(drawn: PriorDraws, shape: str) -> str:
     """What σ does to the functions."""
-    steeper, longer = (short(values[-1] / values[0]) if values[0] > 0 else "" for values in (drawn.slope, drawn.length))
+    steeper, longer = (
+        number(values[-1] / values[0]) if values[0] > 0 else "" for values in (drawn.slope, drawn.length)
+    )
     said = [f"the logit becomes {steeper} times as steep"] * bool(steeper)
     said += [f"the line P = 1/2 becomes {longer} times as long"] * bool(longer)
     low, high = drawn.sigmas[0], drawn.sigmas[-1]
@@ -135,7 +136,7 @@ def evidence(found: Evidence, view: Scene, logistic: bool) -> str:
     sigma, top, inside = peak(found.sigmas, curve)
     name = "The logistic evidence" if logistic else "Linear regression's exact evidence"
     if inside:
-        line = f"{name} is highest at σ = {short(sigma)}, {_as_decay(found, view, sigma, logistic)}"
+        line = f"{name} is highest at σ = {number(sigma)}, {_as_decay(found, view, sigma, logistic)}"
     elif sigma == found.sigmas[0]:
         line = f"{name} is highest at the smallest σ: these points say nothing for a line at all"
     else:
@@ -145,7 +146,7 @@ def evidence(found: Evidence, view: Scene, logistic: bool) -> str:
         return f"{line}."
     lost = top - float(np.interp(np.log(view.sigma), np.log(found.sigmas), curve))
     what = "labels" if logistic else "targets"
-    return f"{line}; under the current σ = {short(view.sigma)} the {what} are {_less(lost)} probable."
+    return f"{line}; under the current σ = {number(view.sigma)} the {what} are {_less(lost)} probable."
 
 
 def _as_decay(found: Evidence, view: Scene, sigma: float, logistic: bool) -> str:
@@ -191,7 +192,7 @@ def coefficients(found: Sparse, view: Scene) -> str:
 
 
 def _decay(value: float) -> str:
-    return short(value) if value >= 0.01 else f"{value:.2g}"
+    return number(value) if value >= 0.01 else f"{value:.2g}"
 
 
 def _pair(w: NDArray) -> str:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @lru_cache(maxsize=4)
 def _scene(experiment: Experiment) -> Scene:
-    return scene(trained(experiment.within_budget()[0]))
+    return scene(trained(experiment))
 
 
 @lru_cache(maxsize=4)
@@ -44,14 +44,31 @@ def _sparse(experiment: Experiment) -> Sparse | str:
     return sparse_of(_scene(experiment))
 
 
+SOLVED = ("lr", "lr_adaptive", "momentum", "nesterov", "schedule", "steps", "batch_size")
+"""Knobs that do not matter to a figure whose weights are solved for instead of trained."""
+
+DRAWN = (*SOLVED, "weight_decay", "weight_decay_adaptive", "decayed", "max_norm")
+"""Those that do not matter to networks whose weights are drawn."""
+
+
+def two_weights(shot: Shot) -> Experiment:
+    """The two-weight model's experiment, within a page's budget."""
+    return two_weight(shot.experiment).within_budget()[0]
+
+
+def far_along(shot: Shot) -> Experiment:
+    """The same trained far longer."""
+    return far_beyond(two_weight(shot.experiment))
+
+
 def view_of(shot: Shot) -> Scene:
     """The two-weight model of the shared experiment."""
-    return _scene(two_weight(shot.experiment))
+    return _scene(two_weights(shot))
 
 
 def far_of(shot: Shot) -> tuple[Scene, Journey]:
     """The same trained far longer, where there is a MAP to reach."""
-    experiment = far_beyond(two_weight(shot.experiment))
+    experiment = far_along(shot)
     view = _scene(experiment)
     if not view.map.finite:
         raise ValueError(view.map.why)
@@ -60,12 +77,12 @@ def far_of(shot: Shot) -> tuple[Scene, Journey]:
 
 def with_evidence(shot: Shot) -> tuple[Scene, Evidence]:
     """The two-weight model and its evidence; a ValueError says why there is none."""
-    return view_of(shot), there(_evidence(two_weight(shot.experiment)))
+    return view_of(shot), there(_evidence(two_weights(shot)))
 
 
 def with_paths(shot: Shot) -> tuple[Scene, Sparse]:
     """The two-weight model and both priors' paths; a ValueError says why there are none."""
-    return view_of(shot), there(_sparse(two_weight(shot.experiment)))
+    return view_of(shot), there(_sparse(two_weights(shot)))
 
 
 def there(found: T | str) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,12 @@ from engine.variants import VARIANTS, Variant
 
 LONGEST = 200
 """Characters of a takeaway; what does not fit is left to the picture."""
+
+SAME = 1e-6
+"""Share of a number by which two that are called equal may differ."""
+
+NAMED = 3
+"""Variants of one value that a sentence names."""
 
 
 def sentence(*clauses: str) -> str:
@@ -35,12 +42,25 @@ def percent(share: float) -> str:
     return f"{figures_of(100 * share)} %" if math.isfinite(share) else figures_of(share)
 
 
-def gone(run: Run) -> str:
-    """Who diverged, and when; "" for nobody."""
-    left = {VARIANTS[key].title: step for key, step in run.diverged.items() if step is not None}
+def lost(run: Run, by: int | None = None) -> dict[str, int]:
+    """The step of divergence of every variant that has diverged, by a step or at all."""
+    return {key: step for key, step in run.diverged.items() if step is not None and (by is None or step <= by)}
+
+
+def gone(run: Run, by: int | None = None, among: Collection[str] | None = None) -> str:
+    """Who diverged, and when; "" for nobody.
+
+    Args:
+        run: the training.
+        by: up to this step, by default at all.
+        among: keys of the variants that a figure is about, each of them named; by default all, counted where many.
+    """
+    shown = run.diverged if among is None else among
+    left = {VARIANTS[key].title: step for key, step in lost(run, by).items() if key in shown}
     if len(left) > 2:
         whole = "All " if len(left) == len(run.diverged) else ""
-        return f"{whole}{len(left)} variants diverged, the first at step {min(left.values()):,}"
+        who = f"{whole}{len(left)} variants" if among is None else listed(list(left))
+        return f"{who} diverged, the first at step {min(left.values()):,}"
     if len(set(left.values())) == 1:
         return f"{' and '.join(left)} diverged at step {min(left.values()):,}"
     return ", ".join(f"{title} diverged at step {step:,}" for title, step in left.items())
@@ -51,11 +71,33 @@ def ends_of(run: Run, series: Series) -> dict[str, float]:
     return {key: float(values[-1]) for key, values in series.items() if run.diverged[key] is None}
 
 
-def spread(values: dict[str, float]) -> str:
-    """One or two values with their variants; of more the smallest and the largest."""
+def extremes(values: dict[str, float]) -> tuple[list[str], list[str]]:
+    """The variants with the smallest value and those with the largest, all that are equal but for rounding."""
+    low, high = (
+        [key for key, value in values.items() if math.isclose(value, end, rel_tol=SAME, abs_tol=1e-12)]
+        for end in (min(values.values()), max(values.values()))
+    )
+    return low, high
+
+
+def names(keys: list[str]) -> str:
+    """Variants by name; of many, how many."""
+    titles = [VARIANTS[key].title for key in keys]
+    return listed(titles) if len(titles) <= NAMED else f"{titles[0]} and {len(titles) - 1} others"
+
+
+def same_on_paper(experiment: Experiment, l2: Variant, decay: Variant) -> bool:
+    """Whether L2 and decay are one rule, so that only rounding can part them: under plain SGD, or where λ = 0."""
+    if not experiment.weight_decay_of(l2) and not experiment.weight_decay_of(decay):
+        return True
+    return not l2.adaptive and not (l2.has_momentum and experiment.momentum > 0)
+
+
+def spread(values: dict[str, float], most: int = 2) -> str:
+    """A few values with their variants; of more than ``most`` the smallest and the largest."""
     shown = {key: f"{figures_of(value)} ({VARIANTS[key].title})" for key, value in values.items()}
-    if len(shown) <= 2:
-        return " and ".join(shown.values())
+    if len(shown) <= most:
+        return listed(list(shown.values()))
     low, high = (pick(values, key=values.__getitem__) for pick in (min, max))
     return f"{shown[low]} to {shown[high]}"
 

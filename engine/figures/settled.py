@@ -145,8 +145,9 @@ def box_words(run: Run) -> str:
     """Who ends inside the box, and why somebody may not."""
     ends = ends_of(run, largest(run))
     plain = {key: _box_clause(run, key, last) for key, last in ends.items()}
-    whole = sentence(*(f"{words}{_excuse(run, key)}" for key, words in plain.items()), gone(run))
-    return whole if all(words in whole for words in plain.values()) else sentence(*plain.values(), gone(run))
+    left = gone(run, among=largest(run))
+    whole = sentence(*(f"{words}{_excuse(run, key)}" for key, words in plain.items()), left)
+    return whole if all(words in whole for words in (*plain.values(), left)) else sentence(*plain.values(), left)
 
 
 def _box_clause(run: Run, key: str, last: float) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from engine.charts.lines import line_chart
 from engine.charts.picture import Picture
+from engine.experiment import Experiment, budgeted
 from engine.figures.figure import Panel, Shot, figure, trained_together
 from engine.figures.sentences import compared, figures_of, listed, percent
 from engine.run import Run
@@ -29,9 +30,19 @@ Runs = Sequence[Run]
 """The run under a schedule, and the same at a constant η."""
 
 
+def both(shot: Shot) -> list[Experiment]:
+    """The page's two experiments, within its budget."""
+    return budgeted(plan(scheduled(shot.experiment)))[0]
+
+
+def falling(shot: Shot) -> Experiment:
+    """That with a schedule that lowers η."""
+    return both(shot)[0]
+
+
 def runs_of(shot: Shot) -> list[Run]:
-    """The two runs of the page, within its budget."""
-    return trained_together(*plan(scheduled(shot.experiment)))
+    """The page's two runs."""
+    return trained_together(*both(shot))
 
 
 def tidy(runs: Runs, lines: Sequence[Line], value: str) -> pd.DataFrame:
@@ -59,10 +70,11 @@ def loss_picture(runs: Runs) -> Picture:
 @figure(
     "two_decays.norms",
     "Norms",
-    "Learning-rate decay is not weight decay",
+    "Is learning-rate decay weight decay?",
     "‖w‖ of Adam and AdamW over training: solid with a schedule that lowers η, dashed at a constant η, all from the "
     "same weights. A schedule makes the steps smaller, whatever the weights are; weight decay pulls on the weights "
     "themselves. Where the experiment's η is constant, the schedule shown is the cosine.",
+    seen=falling,
 )
 def norms(shot: Shot, theme: str) -> Panel:
     runs = runs_of(shot)
@@ -76,6 +88,7 @@ def norms(shot: Shot, theme: str) -> Panel:
     "Mean cross-entropy on 1,000 test points, without any penalty: solid with a schedule that lowers η, dashed at a "
     "constant η. All models start from the same weights. Where the experiment's η is constant, the schedule shown is "
     "the cosine.",
+    seen=falling,
 )
 def losses(shot: Shot, theme: str) -> Panel:
     runs = runs_of(shot)
@@ -128,6 +141,7 @@ def forms_picture(runs: Runs) -> Picture:
     "The learning rate at each step as a share of its largest value, under every schedule; the experiment's own is "
     "drawn thick, or the cosine where its η is constant. No weight appears in it: learning-rate decay is a plan of "
     "step sizes.",
+    seen=falling,
 )
 def schedules(shot: Shot, theme: str) -> Panel:
     runs = runs_of(shot)
@@ -148,6 +162,7 @@ def schedules(shot: Shot, theme: str) -> Panel:
     "is drawn thick, or the cosine where its η is constant. In PyTorch the factor of a step is 1 − η_tλ, so a "
     "schedule that lowers η lowers the decay with it. The line of the constant schedule is how a decay outside η "
     "would go on.",
+    seen=falling,
 )
 def alone(shot: Shot, theme: str) -> Panel:
     runs = runs_of(shot)
@@ -177,6 +192,7 @@ def _left(line: Line) -> str:
     "What decay alone would leave of a weight at half, once and twice the η of the experiment, with λ as it is. In "
     "PyTorch's AdamW the factor of a step is 1 − η_tλ, so it changes with η; in the paper it is 1 − s_tλ with s_t = "
     "η_t/η_max, so it does not. The paper's λ is chosen so that both forms shrink alike at the experiment's η.",
+    seen=falling,
 )
 def forms(shot: Shot, theme: str) -> Panel:
     runs = runs_of(shot)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import pandas as pd
 
 from engine.charts.boundary import slide
-from engine.experiment import Experiment
+from engine.experiment import Experiment, budgeted
 from engine.figures.choices import (
     Made,
-    choices,
     kinds_of,
     loss_picture,
     pairs_of,
@@ -43,12 +42,23 @@ def switch(experiment: Experiment) -> list[str]:
     return ["1", "0"]
 
 
-def made_for(shot: Shot) -> tuple[Made, list[Variant]]:
-    """The runs that a shot compares, and their variants."""
+def compared_of(shot: Shot) -> list[Experiment]:
+    """One experiment for each choice, within a page's budget."""
     experiment = with_norm(shot.experiment, shot.option("norm") == "1")
     variants = [VARIANTS[key] for key in shot.option("of").split(",")]
-    runs = trained_together(*plan(experiment, variants))
-    return dict(zip(choices(experiment), runs, strict=True)), variants
+    return budgeted(plan(experiment, variants))[0]
+
+
+def first_choice(shot: Shot) -> Experiment:
+    """The first of them, in which weights alone decay."""
+    return compared_of(shot)[0]
+
+
+def made_for(shot: Shot) -> tuple[Made, list[Variant]]:
+    """The runs that a shot compares, and their variants."""
+    experiments = compared_of(shot)
+    runs = trained_together(*experiments)
+    return {one.decayed: run for one, run in zip(experiments, runs, strict=True)}, experiments[0].chosen
 
 
 # ---- words ------------------------------------------------------------------------------------------------------
@@ -82,6 +92,8 @@ def frame_of(made: Made, at_end: bool = False) -> pd.DataFrame:
     "Each picture is P(y = 1) of one model, blue to red, with its 0.5 contour and the training points; all models "
     "start from the same weights. In the columns λ acts on more and more: on the weight matrices, on biases as well, "
     "and where the model has LayerNorm on its gains and shifts too. Usually only weight matrices decay.",
+    seen=first_choice,
+    axes=("decayed",),
     of=pairs_of,
     norm=switch,
 )
@@ -98,10 +110,12 @@ def table(shot: Shot, theme: str) -> Panel:
 @figure(
     "what_to_decay.losses",
     "Test loss",
-    "What does it cost to decay biases and LayerNorm?",
+    "Should biases and LayerNorm decay too?",
     "Mean cross-entropy on 1,000 test points over training, without any penalty. Solid: λ acts on weight matrices "
     "only; long dashes: on biases too; short dashes: on LayerNorm's gains and shifts as well. The models of one "
     "variant start from the same weights and see the same batches.",
+    seen=first_choice,
+    axes=("decayed",),
     of=pairs_of,
     norm=switch,
 )
@@ -137,6 +151,8 @@ def sizes(shot: Shot, kind: Kind) -> Panel:
     "Do weights change when other parameters decay?",
     "‖W‖ is the norm of all weight matrices over training. Solid: λ acts on weight matrices only; long dashes: on "
     "biases too; short dashes: on LayerNorm's gains and shifts as well. λ acts on the weights in all of them.",
+    seen=first_choice,
+    axes=("decayed",),
     of=pairs_of,
     norm=switch,
 )
@@ -151,6 +167,8 @@ def weights(shot: Shot, theme: str) -> Panel:
     "‖b‖ is the norm of all biases of the linear layers over training; they start at the same values. Solid: λ acts "
     "on weight matrices only, so biases are free; long dashes: on biases too; short dashes: on LayerNorm's gains and "
     "shifts as well.",
+    seen=first_choice,
+    axes=("decayed",),
     of=pairs_of,
     norm=switch,
 )
@@ -165,6 +183,8 @@ def biases(shot: Shot, theme: str) -> Panel:
     "The root mean square of LayerNorm's gains γ over training; they start at 1, and a gain multiplies the normalised "
     "value of its unit. Solid: λ acts on weight matrices only; long dashes: on biases too; short dashes: on gains and "
     "shifts as well.",
+    seen=first_choice,
+    axes=("decayed",),
     of=pairs_of,
     norm=switch,
 )
@@ -179,6 +199,8 @@ def gains(shot: Shot, theme: str) -> Panel:
     "‖β‖ is the norm of LayerNorm's shifts over training; they start at 0, and a shift is added to the normalised "
     "value of its unit. Solid: λ acts on weight matrices only; long dashes: on biases too; short dashes: on gains and "
     "shifts as well.",
+    seen=first_choice,
+    axes=("decayed",),
     of=pairs_of,
     norm=switch,
 )

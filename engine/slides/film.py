@@ -11,10 +11,11 @@ from PIL import Image
 
 from engine.axis import anywhere, at_lambda
 from engine.figures.boundaries import axis_of, table_at
-from engine.figures.figure import FIGURES, trained
+from engine.figures.figure import FIGURES, shot_of, trained
+from engine.figures.link import to_link
 from engine.slides.entry import Entry
 from engine.slides.render import to_png
-from engine.slides.slide import Slide
+from engine.slides.slide import Slide, settings
 
 SCALE = 4 / 3
 """1280 × 720 pixels: a film of 1920 × 1080 would be three times as large and no sharper on a projector."""
@@ -42,22 +43,29 @@ def frames(entry: Entry, theme: str, over: str, base: str = "") -> tuple[Iterato
     """
     if entry.shot.figure != MOVING:
         raise ValueError(f"{FIGURES[entry.shot.figure].name} does not move; the table of page 1 does.")
-    still = replace(entry, shot=replace(entry.shot, options=())).slide(theme, base)
+    shot = replace(entry.shot, options=())
+    still = replace(entry, shot=shot).slide(theme, base)
     if over == "lambda":
         axis = axis_of(anywhere(entry.shot.experiment))
         runs = [
             replace(axis.run, experiment=at_lambda(axis.run.experiment, value), diverged=gone)
             for value, gone in zip(axis.weight_decays.tolist(), axis.diverged, strict=True)
         ]
-        places = [(run, i, f"λ = {run.experiment.weight_decay:g}") for i, run in enumerate(runs)]
+        places = [(run, i, f"λ = {run.experiment.weight_decay:g} (SGD)") for i, run in enumerate(runs)]
     else:
         run = trained(entry.shot.experiment)
-        places = [(run, int(step), f"Step {step:,}") for step in run.steps]
+        places = [(run, int(step), "") for step in run.steps]
 
     def slides() -> Iterator[Slide]:
         for run, step, name in places:
-            panel = table_at(run, step, theme)
-            yield replace(still, picture=panel.picture, caption=f"{name}. {panel.takeaway}")
+            panel = table_at(run, step, theme, name)
+            here = replace(shot, experiment=run.experiment)
+            if over != "lambda":
+                here = shot_of(MOVING, run.experiment, at=str(step))
+            yield replace(
+                still, picture=panel.picture, caption=panel.takeaway, settings=settings(run.experiment),
+                link=to_link(here, base),
+            )  # fmt: skip
 
     return slides(), len(places)
 

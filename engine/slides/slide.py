@@ -10,12 +10,17 @@ from engine.charts.picture import Picture
 from engine.experiment import Experiment
 from engine.figures import FIGURES, Shot
 from engine.figures.link import to_link
+from engine.landscape import SEEDS
+from engine.variants import Variant
 
 JOINER = "\u200d"
 """Holds an emoji of several together."""
 
 LONGEST_TITLE, LONGEST_CAPTION = 300, 1000
 """Characters of an edited title and caption that are kept; the rest becomes …"""
+
+DECAY = {"weights": "", "biases": "decay on biases too", "all": "decay on all parameters"}
+"""What decays, in a footer."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def slide_of(shot: Shot, theme: str = "light", base: str = "", title: str = "", 
         title=bounded(title, LONGEST_TITLE) or entry.title,
         caption=bounded(caption, LONGEST_CAPTION) or panel.takeaway,
         picture=panel.picture,
-        settings=settings(shot.experiment),
+        settings=settings(entry.seen(shot), entry.axes),
         link=link,
         notes=entry.notes,
         theme=theme,
@@ -87,26 +92,79 @@ def bounded(text: str, longest: int) -> str:
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
-def settings(experiment: Experiment) -> str:
-    """The experiment in one line: data, model, training, decay."""
+def settings(experiment: Experiment, axes: tuple[str, ...] = ()) -> str:
+    """The experiment in one line: data, model, rates, training; every knob that its variants use.
+
+    Args:
+        experiment: what is trained.
+        axes: knobs that a figure varies itself or that do not matter to it, as ``Figure.axes``.
+    """
     exp = experiment
-    shape = "-".join(str(width) for width in (2, *exp.hidden, 1))
-    batch = "" if exp.batch == exp.points else f", batches of {exp.batch}"
-    adaptive = [variant for variant in exp.chosen if variant.adaptive and variant.has_weight_decay]
-    plain = [variant for variant in exp.chosen if not variant.adaptive and variant.has_weight_decay]
-    rates = []
-    if any(not variant.adaptive for variant in exp.chosen):
-        rates.append(f"η = {exp.lr:g}" + (f", λ = {exp.weight_decay_of(plain[0]):.3g}" if plain else "") + " (SGD)")
-    if any(variant.adaptive for variant in exp.chosen):
-        first = next((variant for variant in adaptive if variant.shrinks_by_lr), adaptive[0] if adaptive else None)
-        lam = f", λ = {exp.weight_decay_of(first):.3g}" if first else ""
-        rates.append(f"η = {exp.lr_adaptive:g}{lam} (Adam)")
+    seeds = f"seeds {exp.seed} to {exp.seed + SEEDS - 1}" if "seed" in axes else f"seed {exp.seed}"
+    model = f"MLP {'-'.join(map(str, (2, *exp.hidden, 1)))} {exp.activation}" if exp.hidden else "logistic regression"
     parts = [
-        f"{exp.dataset}, noise {exp.noise:g}, N = {exp.points:,}, seed {exp.seed}",
-        f"MLP {shape} {exp.activation}{', LayerNorm' if exp.layer_norm else ''}",
-        "; ".join(rates),
-        f"{exp.steps:,} steps{batch}" + (f", η {exp.schedule}" if exp.schedule != "constant" else ""),
+        f"{exp.dataset}, noise {exp.noise:g}, N = {exp.points:,}, {seeds}",
+        model + (", LayerNorm" if exp.layer_norm and exp.hidden else ""),
+        "; ".join([*_rates(exp, axes), *_extras(exp, axes)]),
+        "" if "steps" in axes else _training(exp),
     ]
-    if any(variant.has_momentum for variant in exp.chosen):
-        parts[2] += f"; μ = {exp.momentum:g}"
-    return " · ".join(parts)
+    return " · ".join(part for part in parts if part)
+
+
+def _training(exp: Experiment) -> str:
+    """Steps, batches and schedule."""
+    batches = f", batches of {exp.batch}" if exp.batch < exp.points else ""
+    schedule = f", η {exp.schedule}" if exp.schedule != "constant" else ""
+    return f"{exp.steps:,} step{'s' if exp.steps > 1 else ''}{batches}{schedule}"
+
+
+def _rates(exp: Experiment, axes: tuple[str, ...]) -> list[str]:
+    """η and λ of the variants, those together that have both in common; or that a figure has them on its axes."""
+    if {"lr", "weight_decay"} <= set(axes):
+        return [] if "steps" in axes else ["λ and η on the axes"]
+    found: dict[float, dict[str, list[str]]] = {}
+    for variant in exp.chosen:
+        alike = variant.shrinks_by_lr or exp.weight_decay_adaptive is not None
+        name = variant.family if alike else variant.title
+        names = found.setdefault(exp.lr_of(variant), {}).setdefault(_decay(exp, variant, axes), [])
+        names += [name] * (name not in names)
+    if "lr" in axes:
+        return list(dict.fromkeys(decay for groups in found.values() for decay in groups if decay))
+    return [f"η = {lr:g}{_groups(groups)}" for lr, groups in found.items()]
+
+
+def _decay(exp: Experiment, variant: Variant, axes: tuple[str, ...]) -> str:
+    """λ of a variant, "" where it has none; on an axis of the SGD family's λ, how it goes with that."""
+    if not variant.has_weight_decay:
+        return ""
+    own = exp.weight_decay_adaptive if variant.adaptive else exp.weight_decay
+    if "weight_decay_adaptive" in axes or ("weight_decay" in axes and own == exp.weight_decay):
+        return "λ on the axis"
+    if "weight_decay" in axes and own is None:
+        factor = exp.lr / (exp.lr_adaptive if variant.shrinks_by_lr else 1.0)
+        return f"λ = {factor:.6g} × the axis's"
+    return f"λ = {exp.weight_decay_of(variant):.6g}"
+
+
+def _groups(groups: dict[str, list[str]]) -> str:
+    """The λ of the variants of one η; those without a λ are named where no other of their family is."""
+    decaying = {name for decay, names in groups.items() if decay for name in names}
+    words = []
+    for decay, names in sorted(groups.items(), key=lambda group: bool(group[0])):
+        named = names if decay else [name for name in names if name not in decaying]
+        if named:
+            words.append(f"{', ' if decay else ' '}{decay}{' ' if decay else ''}({', '.join(named)})")
+    return "".join(words)
+
+
+def _extras(exp: Experiment, axes: tuple[str, ...]) -> list[str]:
+    """The knobs that only some variants have, and what decays where it is not the usual."""
+    words = []
+    if "momentum" not in axes and any(variant.has_momentum for variant in exp.chosen):
+        words.append(f"μ = {exp.momentum:g}" + (", Nesterov" if exp.nesterov and exp.momentum else ""))
+    if "max_norm" not in axes and any(variant.uses("project_units") for variant in exp.chosen):
+        words.append(f"c = {exp.max_norm:g}")
+    decays = any(exp.weight_decay_of(variant) for variant in exp.chosen)
+    if decays and not ("steps" in axes and "decayed" in axes):
+        words.append("several choices of what decays" if "decayed" in axes else DECAY[exp.decayed])
+    return [word for word in words if word]

@@ -100,6 +100,35 @@ def test_pairs_without_a_difference_or_with_a_lost_variant_say_so():
     assert drawn("coupling.rates", CASES["all diverged"], part="Momentum").takeaway.startswith("3 of 3 variants")
 
 
+def test_the_same_on_paper_is_told_from_a_difference():
+    exp = Experiment(layer_norm=True)
+    run = train(paired(exp), dtype=torch.float64)
+    apart = np.abs(run.film[-1, run.row("sgd_l2")] - run.film[-1, run.row("sgdw")]).max()
+    assert apart > 0.1
+    text = drawn("coupling.apart", exp).takeaway
+    right(*numbers(text, r"SGD (\S+) \(the same on paper, rounding has grown\)"), apart)
+    assert text.count("rounding") == 1
+    tiny = drawn("coupling.apart", replace(QUICK, steps=2, weight_decay=1e-6, lr_adaptive=1e-6)).takeaway
+    assert "Adam" in tiny
+    assert "rounding" not in tiny.partition("RMSProp")[2]
+
+
+def test_weights_that_have_died_out_have_no_slope():
+    exp = replace(CASES["default"], weight_decay=10.0)
+    run, text = train(paired(exp), dtype=torch.float64), drawn("coupling.rates", exp, part="Adam").takeaway
+    norms = run.series("weight_norm")["adam_l2"]
+    (left,) = numbers(text, r"Adam [+] L2: no slope, ‖w‖ is down to (\S+) % of its start, median")
+    right(left, 100 * norms[-1] / norms[0])
+    assert float(left) < 5
+    picture = drawn("coupling.rates", exp, part="Adam").picture
+    shown = [row["text"] for row in picture.data["words"]]
+    assert shown[0] == "Adam + L2: no slope, its weights have died out"
+    assert shown[1].startswith("AdamW: slope")
+    assert "Adam + L2: slope" not in picture.alt
+    many = drawn("coupling.rates", replace(exp, variants=tuple(VARIANTS)), part="Adam").takeaway
+    assert "Adam + L2: slope" not in many
+
+
 def by_hand(experiment, key):
     """Rate and gradient of every weight over the last half of training, from a replay."""
     one, weights = replace(paired(experiment), variants=(key,)), train(experiment).architecture.weights

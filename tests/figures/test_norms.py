@@ -242,6 +242,18 @@ def test_the_box_is_where_it_is_said(name):
         assert f"/λ = {side:.3g}" in text
 
 
+@pytest.mark.parametrize(("variants", "who"), [
+    (("sgd_l2", "sgdw", "adamw"), "AdamW and Lion diverged at step "),
+    (tuple(VARIANTS), "AdamW, AdamW, paper form and Lion diverged, the first at step "),
+])  # fmt: skip
+def test_the_box_names_who_diverged_of_those_it_is_about(variants, who):
+    exp = Experiment(variants=variants, steps=30, **HOT)
+    run = trained(page.boxed(exp))
+    own = [key for key in ("adamw", "adamw_paper", "lion") if key in run.diverged]
+    first = min(run.diverged[key] for key in own)
+    assert drawn("norms.box", exp).takeaway == f"{who}{first}."
+
+
 def test_notes_and_titles_fit():
     for key in KEYS:
         entry = FIGURES[key]

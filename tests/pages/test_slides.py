@@ -168,6 +168,25 @@ def test_a_figures_own_button_asks_for_what_is_on_screen(asked, link):
     assert link_of(at) == link
 
 
+@pytest.mark.parametrize(
+    ("link", "lines"),
+    [
+        ("/?v=1&weight_decay=0.5&figure=table", ["weight_decay = 0.5 "]),
+        ("/norms?v=1&figure=settled", ["nn.LayerNorm(16)"]),
+        ("/what_to_decay?v=1&figure=gains&of=sgdw", ["nn.LayerNorm(16)"]),
+        ("/what_to_decay?v=1&figure=weights&of=sgdw&norm=0", ["nn.Linear(16, 16)"]),
+        ("/prior?v=1&figure=weights", ["nn.Linear(2, 1)"]),
+        ("/two_decays?v=1&schedule=cosine&figure=alone", ["math.cos"]),
+    ],
+)
+def test_the_script_trains_what_the_figure_shows(link, lines):
+    entry = read_entry(link)[0]
+    code = _exports.code_of(entry, "https://example.org")
+    assert all(line in code for line in lines)
+    assert "https://example.org" + entry.link in code
+    assert ("LayerNorm" in code) == any("LayerNorm" in line for line in lines)
+
+
 def test_a_link_of_a_figure_opens_its_view():
     at = opened("pages/norms.py", figure="box")
     assert at.session_state.view == "box"

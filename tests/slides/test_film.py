@@ -1,15 +1,18 @@
 """Films of the table: the training and the λ axis, as files that other programs play."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from engine.axis import lambdas
 from engine.figures.figure import trained
+from engine.figures.link import from_link
 from engine.slides.entry import read_entry
 from engine.slides.film import MOMENT, PAUSE, frames
 from engine.slides.make import export_film
+from engine.slides.slide import settings
 
 ENTRY = read_entry("/?v=1&steps=8&variants=sgd_l2,adamw&figure=table")[0]
 SIZE = (1280, 720)
@@ -50,9 +53,25 @@ def test_the_pictures_of_a_film_differ(film):
 def test_a_film_over_lambda_goes_over_the_whole_axis():
     slides, total = frames(ENTRY, "dark", "lambda")
     assert total == len(lambdas())
-    captions = [next(slides).caption for _ in range(3)]
-    assert [caption.partition(".")[0] for caption in captions[:1]] == ["λ = 0"]
-    assert captions[1].startswith(f"λ = {lambdas()[1]:g}. ")
+    shown = list(slides)
+    for value, slide in zip(lambdas(), shown, strict=True):
+        assert slide.caption.startswith(f"λ = {value:g} (SGD): ")
+        assert "Step" not in slide.caption
+        exp = replace(ENTRY.shot.experiment, weight_decay=value)
+        assert slide.settings == settings(exp)
+        shot, notices = from_link(slide.link)
+        assert (shot.experiment, notices) == (exp, [])
+    gone = [key for key, step in trained(replace(ENTRY.shot.experiment, weight_decay=10.0)).diverged.items() if step]
+    assert len(gone) == 2
+    assert "diverged" in shown[-1].caption
+    assert "=" not in shown[-1].caption.partition(": ")[2]
+
+
+def test_every_picture_of_a_training_has_a_link_to_itself():
+    slides, _ = frames(ENTRY, "light", "steps")
+    steps = trained(ENTRY.shot.experiment).steps.tolist()
+    shots = [from_link(slide.link)[0] for slide in slides]
+    assert [int(shot.option("at")) for shot in shots] == steps
 
 
 def test_a_figure_that_does_not_move_says_so():
