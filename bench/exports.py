@@ -61,7 +61,7 @@ REPORT = ROOT / "bench" / "EXPORTS.md"
 HEAD = """# Exports
 
 {} visitors each ask for a PNG of 1920 × 1080 of an experiment of its own at once, while another moves λ on page 1.
-Written by `make exports`; {}.
+Written by `make exports`. {}
 """
 
 

@@ -50,4 +50,4 @@ def body(experiment: Experiment) -> None:
     _ui.rules(run.experiment)
 
 
-_ui.page("Is L2 weight decay? Only under plain SGD", body, paired)
+_ui.page("Does L2 stay weight decay?", body, paired)
