@@ -14,7 +14,7 @@ from engine.charts.theme import PALETTE, PAPER
 from engine.slides import fonts, svg
 from engine.slides.slide import Slide
 from engine.slides.svg import Style
-from engine.slides.words import clean, cut, cut_middle, fits, right_to_left, wrap
+from engine.slides.words import clean, cut_middle, fits, right_to_left, wrap
 
 
 class Box(NamedTuple):
@@ -130,11 +130,17 @@ def _line(parent: ET.Element, text: str, y: float, style: Style) -> None:
     svg.write(parent, text, LEFT + ROOM if leftward else LEFT, y, at)
 
 
+FOOTER = (36, 46.5, 33)
+"""Points from the bottom to a single line of settings, and to each of two."""
+
+
 def _footer(root: ET.Element, slide: Slide) -> None:
-    """Settings, and the permalink under them."""
+    """Settings, of two lines where they need them, and the permalink under them."""
     quiet = Style(SMALLEST, PALETTE[slide.theme]["quiet"])
     settings, link = clean(slide.settings), clean(slide.link)
-    svg.write(root, cut(settings, SMALLEST, ROOM), LEFT, HEIGHT - 36, quiet)
+    lines = wrap(settings, SMALLEST, ROOM, 2)
+    for line, place in zip(lines, FOOTER[:1] if len(lines) < 2 else FOOTER[1:], strict=False):
+        svg.write(root, line, LEFT, HEIGHT - place, quiet)
     parent = root
     if opens(slide.link):
         parent = svg.add(root, "a", href=slide.link.strip(), target="_blank", rel="noopener")

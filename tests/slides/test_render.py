@@ -104,6 +104,14 @@ def test_a_table_of_any_size_is_legible(name):
     assert plain(svg).count("‖w‖") >= len(FAMILIES[name])
 
 
+def test_the_footer_says_all_settings_also_of_all_variants():
+    for variants in (SHORT.variants, tuple(VARIANTS)):
+        shown = slide(variants=variants)
+        said = "".join(plain(to_svg(shown)).split())
+        for part in shown.settings.split(" · "):
+            assert "".join(part.split()) in said
+
+
 def test_the_same_slide_makes_the_same_bytes():
     assert to_svg(slide("boundaries.table")) == to_svg(slide("boundaries.table"))
 
