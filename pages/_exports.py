@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,10 +103,9 @@ def _asked(shots: Sequence[Shot], asked: dict[str, Any], over_lambda: Sequence[i
     shot = shots[place]
     if weight_decay is not None and place == at:
         shot = replace(shot, experiment=at_lambda(shot.experiment, float(weight_decay)))
-    step = str(asked.get("step", shot.experiment.steps))
     if weight_decay is None and place == at and "at" in FIGURES[shot.figure].options and "step" in asked:
         kept = {name: value for name, value in shot.options if name != "at"}
-        shot = shot_of(shot.figure, shot.experiment, **kept, at=step)
+        shot = shot_of(shot.figure, shot.experiment, **kept, at=str(asked["step"]))
     return place, shot
 
 
@@ -120,7 +120,7 @@ def _menu(shots: Sequence[Shot]) -> None:
     for i, (kind, form) in enumerate(FIGURE_FORMATS.items()):
         if buttons[i].button(form.title, key=f"export_{kind}", width="stretch"):
             make(form, file_name(entry.shot, theme, form), export, kind, entry, theme, base, known_map(entry))
-    code = code_of(entry, base)
+    code = partial(code_of, entry, base)  # written on the click
     buttons[5].download_button(
         "PyTorch code", code, "weight_decay.py", "text/x-python", on_click="ignore", width="stretch"
     )

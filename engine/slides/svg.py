@@ -11,7 +11,6 @@ from engine.slides.fonts import FACES, TEXT, Face, stylesheet
 from engine.slides.words import Run, clean, runs
 
 SVG = "http://www.w3.org/2000/svg"
-HREF = "{http://www.w3.org/1999/xlink}href"
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
